@@ -1,0 +1,116 @@
+/** Every name that more than one part must agree on: labels, containers, networks, sockets, paths. */
+
+/** Label keys. Labels on an Engine object are how the parts find and own it. */
+export const Label = {
+  /** Stack that owns the object. On everything that berth makes. */
+  stack: "berth.stack",
+  /** What the object is: a service's name, `agent`, `workspace`, `declaration`, a network's name. */
+  component: "berth.component",
+  /** Agent that the object belongs to. */
+  agent: "berth.agent",
+  /** Canonical JSON of the agent's declaration; only on declaration volumes. */
+  declaration: "berth.declaration",
+  /** The `PidsLimit` to enforce, since the docker provider has no input for it. */
+  pids: "berth.pids",
+  /** Hash of the rendered container: a silent provider update becomes a replacement. */
+  config: "berth.config",
+} as const;
+
+/** Names of agents, bots and socket directories. Two characters at least: the Engine's own rule for names. */
+export const agentNamePattern = /^[a-z][a-z0-9-]{1,30}$/;
+/** Names of stacks: they become part of container names and host paths. */
+export const stackNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
+/** Names that the platform itself uses in Mattermost or on the networks; no agent may take one. */
+export const reservedNames: readonly string[] = [
+  "admin",
+  "admin-bridge",
+  "all",
+  "berth",
+  "channel",
+  "docker-socket-proxy",
+  "egress-gateway",
+  "here",
+  "localhost",
+  "matterbot",
+  "mattermost",
+  "operator",
+  "postgres",
+  "secret-store",
+  "system",
+];
+
+/** The services of the platform: component label, container suffix and network alias in one. */
+export const Service = {
+  socketProxy: "docker-socket-proxy",
+  postgres: "postgres",
+  mattermost: "mattermost",
+  adminBridge: "admin-bridge",
+  egressGateway: "egress-gateway",
+  secretStore: "secret-store",
+} as const;
+export type Service = (typeof Service)[keyof typeof Service];
+
+/** The networks of a stack. `mattermost-net` and `socket-proxy-net` are internal. */
+export const Network = {
+  mattermost: "mattermost-net",
+  socketProxy: "socket-proxy-net",
+  egress: "egress-net",
+  ingress: "ingress-net",
+} as const;
+export type Network = (typeof Network)[keyof typeof Network];
+
+/** Name of an Engine object of a stack: `berth-dev-lal`. */
+export function objectName(stack: string, part: string): string {
+  return `berth-${stack}-${part}`;
+}
+
+/** Host directory of a stack's sockets. On RAM; the toolchain makes the parent 0700. */
+export function runDirectory(stack: string): string {
+  return `/run/berth/${stack}`;
+}
+
+/** Host directory that one agent mounts (read-only) and nobody else but the gateway and the secret store. */
+export function agentDirectory(stack: string, agent: string): string {
+  return `${runDirectory(stack)}/agents/${agent}`;
+}
+
+/** Paths inside containers. */
+export const Path = {
+  /** Where an agent sees its own socket directory. */
+  agentRun: "/run/berth",
+  /** The agent's gateway: Mattermost, model and egress traffic. */
+  gatewaySocket: "/run/berth/gateway.sock",
+  /** Secret files of an agent, one a name. */
+  agentSecrets: "/run/berth/secrets",
+  /** The bot token of an agent that talks to Mattermost itself (`network: "mattermost"`). */
+  botToken: "/run/berth/bot-token",
+  workspace: "/workspace",
+  /** Where gateway and secret store see every agent's directory. */
+  agentsRun: "/run/berth/agents",
+  /** Where the socket proxy sees the directories of its unix-socket clients. */
+  proxyRun: "/run/berth/proxy",
+  /** Where a client of the socket proxy finds its own socket. */
+  proxySocket: "/run/berth/proxy/docker.sock",
+  /** The admin bridge's socket on which the gateway asks for bot tokens. */
+  tokenSocket: "/run/berth/tokens/tokens.sock",
+  /** The admin bridge's socket for the operator, inside its own container only. */
+  operatorSocket: "/tmp/operator.sock",
+  dockerSocket: "/var/run/docker.sock",
+  postgresRun: "/run/postgresql",
+  /** Mattermost's local-mode socket. */
+  mattermostLocal: "/var/tmp/mattermost_local.socket",
+} as const;
+
+/** Ports inside the stack. */
+export const Port = {
+  mattermost: 8065,
+  egressProxy: 3128,
+  socketProxy: 2375,
+  adminBridge: 8066,
+} as const;
+
+/** User ids inside containers. 2000 is the official Mattermost image's own. */
+export const Uid = { agent: 1000, mattermost: 2000, socketProxy: 10001, postgres: 10002 } as const;
+
+/** Clients of the socket proxy that have a unix socket of their own. */
+export const proxyClients = [Service.egressGateway, Service.secretStore] as const;
