@@ -1,14 +1,24 @@
 import { defineConfig } from "vitest/config";
 
-/** The suites by what they prove; see test/README.md. `integration` needs an Engine and the Pulumi CLI. */
+/** The suites by what they prove; see test/README.md. `contract` and `integration` need an Engine. */
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: "fast",
-          include: ["test/unit/**/*.test.ts", "test/graph/**/*.test.ts", "services/**/*.test.ts"],
+          include: ["test/unit/**/*.test.ts", "test/graph/**/*.test.ts"],
           testTimeout: 20_000,
+          hookTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: "contract",
+          include: ["test/contract/**/*.test.ts"],
+          testTimeout: 30_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
         },
       },
       {
@@ -16,7 +26,7 @@ export default defineConfig({
           name: "integration",
           include: ["test/integration/**/*.test.ts"],
           testTimeout: 300_000,
-          hookTimeout: 900_000,
+          hookTimeout: 600_000,
           fileParallelism: false,
           pool: "forks",
         },
