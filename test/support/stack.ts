@@ -48,6 +48,14 @@ export interface Run {
   readonly changes: readonly string[];
 }
 
+/** What a stack is known by, as plain data. */
+export interface StackFacts {
+  readonly name: string;
+  readonly directory: string;
+  readonly mattermostPort: number;
+  readonly adminPort: number;
+}
+
 /** A real stack of the real program, in a copy of the project, on the Engine of `DOCKER_HOST`. */
 export class Stack {
   readonly name: string;
@@ -92,6 +100,16 @@ export class Stack {
     stack.configure(config);
     await stack.#must(["stack", "init", stack.name]);
     return stack;
+  }
+
+  /** The same stack in another process: what {@link facts} gave. */
+  static attach(facts: StackFacts): Stack {
+    return new Stack(facts.name, facts.directory, facts.mattermostPort, facts.adminPort);
+  }
+
+  get facts(): StackFacts {
+    const { name, directory, mattermostPort, adminPort } = this;
+    return { name, directory, mattermostPort, adminPort };
   }
 
   get mattermostUrl(): string {

@@ -1,0 +1,60 @@
+import type { TestProject } from "vitest/node";
+import { until } from "../support/engine.ts";
+import { agentSource, canary, secretsDirectory, writeFleet } from "../support/fleet.ts";
+import { type OutsideWorld, startOutside } from "../support/outside.ts";
+import { Stack, type StackFacts } from "../support/stack.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The one stack that most files of this folder share. */
+    readonly stack: StackFacts;
+    readonly operatorPassword: string;
+    /** Seconds that its first `up` took. */
+    readonly firstUpSeconds: number;
+  }
+}
+
+/**
+ * One real stack for the whole folder: the project's own `lal` and `data`, and two of the tests' own.
+ * `scout` is on `mattermost-net` and has a secret; `probe` is sealed and may reach one host of the outside world.
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const stack = await Stack.create("shared");
+  const secrets = secretsDirectory(stack, { canary });
+  stack.configure({ secretsDirectory: JSON.stringify(secrets) });
+  writeFleet(stack, {
+    data: undefined,
+    lal: undefined,
+    probe: agentSource("probe", 'egress: ["allowed.example.test:80", "allowed.example.test:443"],'),
+    scout: agentSource(
+      "scout",
+      `network: "mattermost", secrets: { CANARY: "file:${secrets}/canary" },`,
+    ),
+  });
+  let outside: OutsideWorld | undefined;
+  try {
+    const begin = Date.now();
+    await stack.up();
+    project.provide("firstUpSeconds", (Date.now() - begin) / 1000);
+    outside = await startOutside({
+      network: `berth-${stack.name}-egress-net`,
+      names: ["allowed.example.test", "refused.example.test"],
+    });
+    const password = await until(
+      "the admin bridge to make a person",
+      () => stack.addPerson("operator"),
+      90_000,
+    );
+    project.provide("stack", stack.facts);
+    project.provide("operatorPassword", password);
+  } catch (error) {
+    await outside?.close();
+    await stack.remove();
+    throw error;
+  }
+  const world = outside;
+  return async () => {
+    await world.close();
+    await stack.remove();
+  };
+}

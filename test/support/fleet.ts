@@ -1,0 +1,50 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Stack } from "./stack.ts";
+
+/** A secret value that must be found where it belongs and nowhere else. */
+export const canary = "canary-7f3e9a51c2d84b60-do-not-leak";
+
+/** Source of a test agent's file. `fields` are TypeScript members of the object that `defineAgent` takes. */
+export function agentSource(name: string, fields = ""): string {
+  return `import { defineAgent } from "./define.ts";
+
+export const ${name} = defineAgent({
+  name: "${name}",
+  image: "node",
+  program: { acp: ["demo-agent"] },
+  activation: "on-demand",
+  chat: { channels: ["town-square"], trigger: "mention", access: { mode: "allowlist", users: ["operator"] } },
+  workspace: { retain: false },
+  ${fields}
+});
+`;
+}
+
+/** Writes an agent's file and the list that names every agent given, in the project's own form. */
+export function writeFleet(
+  stack: Stack,
+  agents: Readonly<Record<string, string | undefined>>,
+): void {
+  for (const [name, source] of Object.entries(agents))
+    if (source) stack.write(`agents/${name}.ts`, source);
+  const names = Object.keys(agents).sort();
+  const imports = names.map((name) => `import { ${name} } from "./${name}.ts";\n`).join("");
+  stack.write(
+    "agents/index.ts",
+    `import { defineFleet } from "./define.ts";
+${imports}
+export const agents = defineFleet([${names.join(", ")}]);
+`,
+  );
+}
+
+/** A directory with secret files for `file:` references; removed with the stack's copy. */
+export function secretsDirectory(stack: Stack, values: Readonly<Record<string, string>>): string {
+  const directory = join(stack.directory, "secret-files");
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  for (const [name, value] of Object.entries(values)) {
+    writeFileSync(join(directory, name), `${value}\n`, { mode: 0o600 });
+  }
+  return directory;
+}

@@ -1,0 +1,94 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { root } from "../../support/stack.ts";
+
+const tracked = execFileSync("git", ["ls-files"], { cwd: root, encoding: "utf8" })
+  .split("\n")
+  .filter(Boolean);
+const text = (file: string) => readFileSync(`${root}/${file}`, "utf8");
+const sources = tracked.filter((f) =>
+  /\.(ts|sh|ya?ml|json|md|go|mod)$|Makefile$|Dockerfile$/.test(f),
+);
+
+describe("the repository", () => {
+  it("B14: holds references and no secret: no service-account token, private key or platform token", () => {
+    const patterns = [
+      /ops_[A-Za-z0-9+/=]{40,}/,
+      /-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=]{20}/,
+      /gh[pousr]_[A-Za-z0-9]{36}/,
+      /sk-[A-Za-z0-9]{32,}/,
+    ];
+    expect(sources.length).toBeGreaterThan(50);
+    const hits = sources.filter((file) => patterns.some((pattern) => pattern.test(text(file))));
+    expect(hits).toEqual([]);
+  });
+
+  it("the lock file carries no download address", () => {
+    expect(text("package-lock.json")).not.toMatch(/"resolved": "http/);
+  });
+
+  it("dependencies have exact versions", () => {
+    for (const file of tracked.filter((f) => /(^|\/)package\.json$/.test(f))) {
+      const manifest = JSON.parse(text(file)) as Record<string, Record<string, string> | undefined>;
+      for (const kind of ["dependencies", "devDependencies"]) {
+        for (const [name, version] of Object.entries(manifest[kind] ?? {}))
+          expect(version, `${file}: ${name}`).toMatch(/^\d/);
+      }
+    }
+  });
+
+  it("the socket proxy and the egress gateway have no dependencies", () => {
+    for (const service of ["socket-proxy", "egress-gateway", "secret-store", "common"]) {
+      expect(JSON.parse(text(`services/${service}/package.json`))).not.toHaveProperty(
+        "dependencies",
+      );
+    }
+  });
+
+  it("a service imports from spec/, services/common and itself only", () => {
+    const wrong = tracked
+      .filter((f) => /^services\/.*\.ts$/.test(f))
+      .flatMap((file) => {
+        const own = file.split("/").slice(0, 2).join("/");
+        return [...text(file).matchAll(/from "(\.[^"]+)"/g)]
+          .map((match) => new URL(match[1] ?? "", `file:///${file}`).pathname.slice(1))
+          .filter(
+            (to) =>
+              !(
+                to.startsWith(`${own}/`) ||
+                to.startsWith("spec/") ||
+                to.startsWith("services/common/")
+              ),
+          )
+          .map((to) => `${file} → ${to}`);
+      });
+    expect(wrong).toEqual([]);
+  });
+
+  it("spec/ imports nothing but itself and node", () => {
+    const wrong = tracked
+      .filter((f) => /^spec\/.*\.ts$/.test(f))
+      .flatMap((file) =>
+        [...text(file).matchAll(/from "([^"]+)"/g)]
+          .map((m) => m[1] ?? "")
+          .filter((to) => !/^(\.\/|node:)/.test(to))
+          .map((to) => `${file} → ${to}`),
+      );
+    expect(wrong).toEqual([]);
+  });
+
+  it("only components/ makes Docker resources, only config.ts reads stack config, no service mentions the Docker socket's path", () => {
+    const ts = tracked.filter((f) => f.endsWith(".ts") && !f.startsWith("test/"));
+    expect(
+      ts.filter((f) => /new docker\.(?!Provider)/.test(text(f)) && !f.startsWith("components/")),
+    ).toEqual([]);
+    expect(ts.filter((f) => /new pulumi\.Config/.test(text(f)) && f !== "config.ts")).toEqual([]);
+    expect(
+      ts.filter(
+        (f) =>
+          /Path\.dockerSocket/.test(text(f)) && !/^(services\/socket-proxy|components)\//.test(f),
+      ),
+    ).toEqual([]);
+  });
+});
