@@ -41,7 +41,9 @@ function ownerOf(input: string): string {
 }
 
 function firstMessages(error: unknown): string {
-  const { errors } = error as { errors?: { text: string; location?: { file: string; line: number } }[] };
+  const { errors } = error as {
+    errors?: { text: string; location?: { file: string; line: number } }[];
+  };
   if (!errors || errors.length === 0) return String(error);
   return errors
     .slice(0, 3)

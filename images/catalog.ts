@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { hashOf, type Json } from "../spec/canonical.ts";
-import { bundleOptions } from "./bundle-options.ts";
+import { bundleOptions, requireBanner } from "./bundle-options.ts";
 import { baseImages, type ImageName, type Ingredient, recipes, stackImages } from "./recipes.ts";
 import { SourceTree } from "./sources.ts";
 
@@ -64,6 +64,7 @@ function contentOf(tree: SourceTree, item: Ingredient): Json {
   return {
     ...item,
     options: bundleOptions as unknown as Json,
+    banner: requireBanner,
     bundler: tree.packageHash("node_modules/esbuild"),
     files: files.map((file) => [file, tree.hash(file)]),
     packages: packages.map((place) => [place, tree.packageHash(place)]),

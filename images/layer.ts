@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { lstat, readdir, readlink, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 
 /** One entry of an image's layer. Paths are absolute inside the image; owner 0:0 unless it says otherwise. */
@@ -26,12 +27,24 @@ export function tarOf(entries: readonly LayerEntry[]): Readable {
   return Readable.from(tarParts(entries), { objectMode: false });
 }
 
-/** Length in bytes of what {@link tarOf} gives, so that an archive can stand inside another one. */
-export async function tarSize(entries: readonly LayerEntry[]): Promise<number> {
-  let size = 2 * block;
-  for (const entry of entries)
-    size += block + (entry.type === "file" ? padded(await sizeOf(entry.content)) : 0);
-  return size;
+/** All that lies in a folder of this machine, as entries under `path` in the image, owned by root, sorted by name. */
+export async function entriesOfFolder(folder: string, path: string): Promise<LayerEntry[]> {
+  const entries: LayerEntry[] = [];
+  for (const name of (await readdir(folder)).sort()) {
+    const from = join(folder, name);
+    const to = `${path}/${name}`;
+    const state = await lstat(from);
+    if (state.isDirectory()) {
+      entries.push({ type: "directory", path: to, mode: 0o755 });
+      entries.push(...(await entriesOfFolder(from, to)));
+    } else if (state.isSymbolicLink()) {
+      entries.push({ type: "link", path: to, target: await readlink(from) });
+    } else {
+      const mode = state.mode & 0o111 ? 0o755 : 0o644;
+      entries.push({ type: "file", path: to, mode, content: { file: from } });
+    }
+  }
+  return entries;
 }
 
 async function* tarParts(entries: readonly LayerEntry[]): AsyncGenerator<Buffer> {
@@ -85,7 +98,8 @@ function splitPath(path: string): [string, string] {
   if (Buffer.byteLength(path) <= 100) return ["", path];
   for (let at = path.indexOf("/"); at > 0; at = path.indexOf("/", at + 1)) {
     const name = path.slice(at + 1);
-    if (at <= 155 && name !== "" && Buffer.byteLength(name) <= 100) return [path.slice(0, at), name];
+    if (at <= 155 && name !== "" && Buffer.byteLength(name) <= 100)
+      return [path.slice(0, at), name];
   }
   throw new Error(`${path}: too long a path for an image layer`);
 }

@@ -26,7 +26,12 @@ export interface Tree {
 
 /** One thing in an image's layer; all that is data here goes into the image's name. */
 export type Ingredient =
-  | { readonly kind: "directory"; readonly path: string; readonly mode: number; readonly owner: number }
+  | {
+      readonly kind: "directory";
+      readonly path: string;
+      readonly mode: number;
+      readonly owner: number;
+    }
   /** A text that stands in the recipe. */
   | { readonly kind: "text"; readonly path: string; readonly mode: number; readonly text: string }
   /** A file of this repository. */
@@ -130,7 +135,8 @@ function serviceImage(name: string, { uid = 0, flags = [], mounts }: ServiceImag
 /** Programs of ours that read what strangers write: no code from strings, no `__proto__`. */
 const strict = ["--disable-proto=delete", "--disallow-code-generation-from-strings"];
 
-const agentTree: Tree = {
+/** The userland of agents; service images take Node's libraries from it. */
+export const agentTree: Tree = {
   suite: debianSuite,
   packages: agentPackages,
   before: [],
@@ -203,7 +209,12 @@ export const recipes: Readonly<Record<ImageName, Recipe>> = {
     ingredients: [
       { kind: "tree", tree: postgresTree },
       directory("/etc/berth"),
-      { kind: "file", path: "/etc/berth/pg_hba.conf", mode: 0o644, from: "images/postgres/pg_hba.conf" },
+      {
+        kind: "file",
+        path: "/etc/berth/pg_hba.conf",
+        mode: 0o644,
+        from: "images/postgres/pg_hba.conf",
+      },
       {
         kind: "file",
         path: "/etc/berth/postgresql.conf",

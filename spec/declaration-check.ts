@@ -53,6 +53,9 @@ export const egressPattern =
 /** A stack image named by its content, or any image by digest: names that never move. */
 export const imagePattern =
   /^(localhost\/berth\/[a-z0-9-]+:[0-9a-f]{12}|[a-z0-9][a-zA-Z0-9._/:-]*@sha256:[0-9a-f]{64})$/;
+/** Any image reference, names that move (`name:tag`) included. */
+export const movingImagePattern =
+  /^[a-z0-9][a-zA-Z0-9._-]*(:[0-9]{1,5})?(\/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$/;
 /** Names of environment variables. */
 export const environmentPattern = /^[A-Z][A-Z0-9_]{0,63}$/;
 
@@ -92,6 +95,7 @@ const rules: Record<string, Rule> = {
     imagePattern,
     "a stack image or a reference by digest (name@sha256:…), never a moving tag",
   ),
+  allowMovingTag: oneOf(true),
   runner: flag,
   program,
   activation: oneOf("always", "on-demand", "manual"),
@@ -122,7 +126,16 @@ const rules: Record<string, Rule> = {
   workspace: object({ retain: flag }),
 };
 
+/** The same, where the declaration says itself that its image may move. */
+const rulesForMovingTag: Record<string, Rule> = {
+  ...rules,
+  image: text(movingImagePattern, "an image reference like registry.example.com/name:tag"),
+};
+
 /** Every problem of a value that should be a declaration, each with its path; none: it is one. */
 export function checkDeclaration(value: unknown): string[] {
-  return object(rules)(value).map((problem) => problem.replace(/^[.:]\s*/, ""));
+  const mayMove = isRecord(value) && value["allowMovingTag"] === true;
+  return object(mayMove ? rulesForMovingTag : rules, ["allowMovingTag"])(value).map((problem) =>
+    problem.replace(/^[.:]\s*/, ""),
+  );
 }

@@ -40,6 +40,8 @@ export interface Declaration {
   readonly driver: Driver;
   /** Full image reference: a stack image by content hash, or a foreign one by digest. */
   readonly image: string;
+  /** The operator accepts that `image` is a name which may come to mean another image. Absent: it never moves. */
+  readonly allowMovingTag?: true;
   /** The image holds berth's agent runner as its entry point. */
   readonly runner: boolean;
   readonly program: Program;

@@ -1,5 +1,5 @@
-import { checkDeclaration } from "../../spec/declaration-check.ts";
 import type { Declaration } from "../../spec/declaration.ts";
+import { checkDeclaration } from "../../spec/declaration-check.ts";
 import { request } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import { Backoff, pause } from "./wait.ts";

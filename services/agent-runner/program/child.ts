@@ -73,8 +73,7 @@ export function startChild(
     async stop(leftMs, how = "end-of-input") {
       const soft = Math.min(5_000, leftMs * 0.4);
       process_.stdin.end();
-      if (how === "end-of-input" && (await within(soft, exited, undefined)))
-        return exited;
+      if (how === "end-of-input" && (await within(soft, exited, undefined))) return exited;
       signalGroup("SIGTERM");
       const patience = how === "signal" ? leftMs * 0.9 : soft;
       if (await within(patience, exited, undefined)) return exited;

@@ -1,6 +1,6 @@
 import pg from "pg";
 import { type Log, reasonOf } from "../../common/log.ts";
-import { ApiError, databaseAway } from "../errors.ts";
+import { ApiError, badBody, databaseAway } from "../errors.ts";
 import type { DataSource } from "./data-source.ts";
 import { migrations, schemaName } from "./schema.ts";
 
@@ -143,6 +143,8 @@ function translate(error: unknown): unknown {
   if (error instanceof ApiError) return error;
   if (!(error instanceof Error)) return error;
   if (error instanceof pg.DatabaseError) {
+    // Class 22: a value that Postgres cannot hold, such as a NUL character in a text.
+    if (error.code?.startsWith("22")) return badBody("text");
     // Classes 08 and 57: connection and operator's intervention (shutdown, starting up); 53: out of resources.
     return /^(08|57|53)/.test(error.code ?? "") ? databaseAway() : error;
   }

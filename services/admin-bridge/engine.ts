@@ -1,0 +1,252 @@
+import http from "node:http";
+import type { Declaration } from "../../spec/declaration.ts";
+import { Label, objectName } from "../../spec/names.ts";
+import { type Answer, type Endpoint, request } from "../common/http.ts";
+import { type Log, reasonOf } from "../common/log.ts";
+import { EngineError } from "./words.ts";
+
+/** A container as the list of containers shows it. */
+export interface Container {
+  readonly id: string;
+  /** Engine name: `berth-<stack>-<agent>`. */
+  readonly name: string;
+  /** `created`, `running`, `restarting`, `exited`, `paused`, `dead`, `removing`. */
+  readonly state: string;
+}
+
+/** What changed with a container. */
+export interface ContainerEvent {
+  /** `create`, `start`, `die`, `destroy`, … */
+  readonly action: string;
+  readonly id: string;
+  readonly name: string;
+  readonly exitCode?: number;
+}
+
+/** Longest log that is read of a container, in bytes. */
+const maxLogBytes = 512 * 1024;
+
+/** The admin bridge's side of the socket proxy: only what the proxy offers, addressed by agent name. */
+export class Engine {
+  readonly endpoint: Endpoint;
+  readonly #stack: string;
+
+  constructor(endpoint: Endpoint, stack: string) {
+    this.endpoint = endpoint;
+    this.#stack = stack;
+  }
+
+  /** Engine name of an agent's container. */
+  nameOf(agent: string): string {
+    return objectName(this.#stack, agent);
+  }
+
+  async ping(): Promise<void> {
+    await this.#call("GET", "/_ping", 5_000);
+  }
+
+  /** All agents' containers of the stack, running or not. */
+  async list(): Promise<Container[]> {
+    const filters = encodeURIComponent(JSON.stringify({ label: [`${Label.component}=agent`] }));
+    const answer = await this.#call("GET", `/containers/json?all=1&filters=${filters}`, 15_000);
+    const listed = JSON.parse(answer.text) as { Id: string; Names?: string[]; State: string }[];
+    return listed.map((c) => ({
+      id: c.Id,
+      name: (c.Names?.[0] ?? "").replace(/^\//, ""),
+      state: c.State,
+    }));
+  }
+
+  /** Exit code of a container's last run and the number of restarts by the Engine. */
+  async exitOf(agent: string): Promise<{ exitCode: number; error: string }> {
+    const answer = await this.#call("GET", `/containers/${this.nameOf(agent)}/json`, 15_000);
+    const { State } = JSON.parse(answer.text) as { State?: { ExitCode?: number; Error?: string } };
+    return { exitCode: State?.ExitCode ?? 0, error: State?.Error ?? "" };
+  }
+
+  /** Starts an agent's container; one that runs already is fine. */
+  async start(agent: string): Promise<void> {
+    await this.#call("POST", `/containers/${this.nameOf(agent)}/start`, 60_000);
+  }
+
+  /** Stops an agent's container and waits for its end; one that does not run is fine. */
+  async stop(agent: string, graceSeconds: number): Promise<void> {
+    const path = `/containers/${this.nameOf(agent)}/stop?t=${graceSeconds}`;
+    await this.#call("POST", path, (graceSeconds + 30) * 1000);
+  }
+
+  /** The last lines of a container's output, standard output and error in their order. */
+  async logs(agent: string, lines: number): Promise<string> {
+    const path = `/containers/${this.nameOf(agent)}/logs?stdout=1&stderr=1&tail=${lines}`;
+    return withoutFrames(await this.#bytes(path));
+  }
+
+  /** Whether an image is on the host. `undefined`: the proxy does not tell, since no declaration names it. */
+  async hasImage(image: string): Promise<boolean | undefined> {
+    const answer = await this.#ask("GET", `/images/${image}/json`, 10_000);
+    if (answer.status === 403) return undefined;
+    return this.#found(answer);
+  }
+
+  async hasNetwork(name: string): Promise<boolean> {
+    const answer = await this.#ask("GET", `/networks/${name}`, 10_000);
+    return answer.status === 403 ? false : this.#found(answer);
+  }
+
+  /** Follows the stack's container events until the signal, reconnecting after 200 ms to 5 s. */
+  async follow(options: {
+    readonly signal: AbortSignal;
+    readonly log: Log;
+    /** Called at each connection: what happened before it is not told. */
+    readonly onConnected: () => void;
+    readonly onEvent: (event: ContainerEvent) => void;
+  }): Promise<void> {
+    let waitMs = 200;
+    while (!options.signal.aborted) {
+      try {
+        for await (const line of this.#lines("/events", options.signal, () => {
+          waitMs = 200;
+          options.onConnected();
+        })) {
+          const event = parseEvent(line);
+          if (event) options.onEvent(event);
+        }
+      } catch (error) {
+        if (options.signal.aborted) return;
+        options.log.warn("events-lost", { reason: reasonOf(error), retryMs: waitMs });
+      }
+      await pause(waitMs, options.signal);
+      waitMs = Math.min(waitMs * 2, 5_000);
+    }
+  }
+
+  #ask(method: string, path: string, timeoutMs: number): Promise<Answer> {
+    return request(this.endpoint, { method, path, timeoutMs });
+  }
+
+  async #call(method: string, path: string, timeoutMs: number): Promise<Answer> {
+    const answer = await this.#ask(method, path, timeoutMs);
+    if (answer.status >= 400) throw new EngineError(answer.status, messageOf(answer.text));
+    return answer;
+  }
+
+  #found(answer: Answer): boolean {
+    if (answer.status === 404) return false;
+    if (answer.status >= 400) throw new EngineError(answer.status, messageOf(answer.text));
+    return true;
+  }
+
+  async #bytes(path: string): Promise<Buffer> {
+    const answer = await this.#open(path, AbortSignal.timeout(20_000));
+    const parts: Buffer[] = [];
+    let size = 0;
+    for await (const part of answer as AsyncIterable<Buffer>) {
+      parts.push(part);
+      size += part.length;
+      if (size > maxLogBytes) break;
+    }
+    const whole = Buffer.concat(parts);
+    if ((answer.statusCode ?? 0) >= 400) {
+      throw new EngineError(answer.statusCode ?? 0, messageOf(whole.toString("utf8")));
+    }
+    return whole;
+  }
+
+  async *#lines(
+    path: string,
+    signal: AbortSignal,
+    onOpen: () => void,
+  ): AsyncGenerator<string> {
+    const answer = await this.#open(path, signal);
+    if (answer.statusCode !== 200) {
+      answer.resume();
+      throw new EngineError(answer.statusCode ?? 0, `status ${answer.statusCode}`);
+    }
+    onOpen();
+    answer.setEncoding("utf8");
+    let rest = "";
+    for await (const part of answer as AsyncIterable<string>) {
+      rest += part;
+      if (rest.length > 1024 * 1024) throw new Error("an event is too long");
+      const complete = rest.split("\n");
+      rest = complete.pop() ?? "";
+      for (const line of complete) if (line !== "") yield line;
+    }
+    throw new Error("the stream ended");
+  }
+
+  #open(path: string, signal: AbortSignal): Promise<http.IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      http
+        .get({ ...this.endpoint, path, agent: false, signal, headers: { host: "berth" } }, resolve)
+        .on("error", reject);
+    });
+  }
+}
+
+/** Agents whose containers berth itself runs. */
+export function isContained(declaration: Declaration, dockerMode: boolean): boolean {
+  return dockerMode && declaration.driver === "docker";
+}
+
+/** Waits; returns early when the signal ends. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
+}
+
+function messageOf(text: string): string {
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    if (typeof message === "string") return message.slice(0, 500);
+  } catch {
+    // not the Engine's error shape: the text itself is the best there is
+  }
+  return text.slice(0, 200) || "no message";
+}
+
+function parseEvent(line: string): ContainerEvent | undefined {
+  let event: {
+    Type?: string;
+    Action?: string;
+    Actor?: { ID?: string; Attributes?: Record<string, string> };
+  };
+  try {
+    event = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (event.Type !== "container" || !event.Action || !event.Actor?.ID) return undefined;
+  const { name = "", exitCode } = event.Actor.Attributes ?? {};
+  return {
+    action: event.Action,
+    id: event.Actor.ID,
+    name: name.replace(/^\//, ""),
+    ...(exitCode === undefined ? {} : { exitCode: Number(exitCode) }),
+  };
+}
+
+/** Text of the Engine's multiplexed log: frames of 8 header bytes (stream, 0, 0, 0, big-endian length) and a payload. */
+export function withoutFrames(bytes: Buffer): string {
+  const parts: Buffer[] = [];
+  let at = 0;
+  while (at + 8 <= bytes.length) {
+    const isFrame =
+      (bytes[at] ?? 9) <= 2 && bytes[at + 1] === 0 && bytes[at + 2] === 0 && bytes[at + 3] === 0;
+    // Not multiplexed: the container has a terminal, and the bytes are the text.
+    if (!isFrame) return at === 0 ? bytes.toString("utf8") : Buffer.concat(parts).toString("utf8");
+    const length = bytes.readUInt32BE(at + 4);
+    parts.push(bytes.subarray(at + 8, at + 8 + length));
+    at += 8 + length;
+  }
+  if (at === 0) return bytes.toString("utf8");
+  return Buffer.concat(parts).toString("utf8");
+}

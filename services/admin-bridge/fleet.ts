@@ -1,0 +1,379 @@
+import type { Declaration } from "../../spec/declaration.ts";
+import { type Log, reasonOf } from "../common/log.ts";
+import { Agent } from "./agent.ts";
+import { mayWake, shouldRun } from "./agent-state.ts";
+import { type Container, type ContainerEvent, type Engine, isContained } from "./engine.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Store } from "./store.ts";
+import { isUnreachable, PlainError, wordEngineFailure } from "./words.ts";
+
+/** Unasked ends within the window after which an agent counts as failed. */
+const endsToFail = 5;
+const endsWindowMs = 5 * 60_000;
+/** How long a declared agent's container may be missing: `pulumi up` makes the declaration before the container. */
+const missingGraceMs = 60_000;
+/** Waits between attempts of a wake while the socket proxy does not answer. */
+const wakeRetriesMs = [250, 500, 1_000, 2_000, 4_000];
+const longestBackoffMs = 5 * 60_000;
+
+/** What a message may do to an agent that it addresses. */
+export type WakeResult = "awake" | "started" | "stopped" | "manual";
+
+/**
+ * The agents of the stack and their containers: which should run, which do, and the starts and stops between the two.
+ * Containers are found by name at every look, so one that Pulumi replaced is simply the agent's container again.
+ */
+export class Fleet {
+  readonly #agents = new Map<string, Agent>();
+  readonly #engine: Engine;
+  readonly #store: Store;
+  readonly #metrics: Metrics;
+  readonly #log: Log;
+  readonly #dockerMode: boolean;
+  readonly #tell: (text: string) => void;
+  #engineUp = false;
+  #looking: Promise<void> | undefined;
+
+  constructor(options: {
+    readonly engine: Engine;
+    readonly store: Store;
+    readonly metrics: Metrics;
+    readonly log: Log;
+    readonly dockerMode: boolean;
+    /** Says something in the home channel. */
+    readonly tell: (text: string) => void;
+  }) {
+    this.#engine = options.engine;
+    this.#store = options.store;
+    this.#metrics = options.metrics;
+    this.#log = options.log;
+    this.#dockerMode = options.dockerMode;
+    this.#tell = options.tell;
+  }
+
+  /** Declared agents, by name. */
+  get agents(): readonly Agent[] {
+    return [...this.#agents.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  get engineUp(): boolean {
+    return this.#engineUp;
+  }
+
+  find(name: string): Agent | undefined {
+    return this.#agents.get(name);
+  }
+
+  /** Takes the declarations as they are now. @returns names that are no longer among them */
+  declare(declarations: readonly Declaration[]): string[] {
+    const names = new Set(declarations.map((d) => d.name));
+    for (const declaration of declarations) {
+      const known = this.#agents.get(declaration.name);
+      const contained = isContained(declaration, this.#dockerMode);
+      if (known && known.contained === contained) {
+        known.declaration = declaration;
+        continue;
+      }
+      const row = this.#store.agent(declaration.name);
+      if (row?.standing !== "active") this.#store.update(declaration.name, { standing: "active" });
+      const kept = this.#store.agent(declaration.name);
+      if (kept) this.#agents.set(declaration.name, new Agent(declaration, contained, kept));
+    }
+    const gone = [...this.#agents.keys()].filter((name) => !names.has(name));
+    for (const name of gone) this.#agents.delete(name);
+    return gone;
+  }
+
+  /** Reads the containers and then does what should be done. One look at a time; more requests share the next. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    if (!this.#dockerMode) return;
+    let containers: Container[];
+    try {
+      containers = await this.#engine.list();
+    } catch (error) {
+      if (this.#engineUp) this.#log.warn("engine-lost", { reason: reasonOf(error) });
+      this.#engineUp = false;
+      return;
+    }
+    this.#engineUp = true;
+    const byName = new Map(containers.map((c) => [c.name, c]));
+    for (const agent of this.#agents.values()) {
+      if (agent.contained) await this.#observe(agent, byName.get(this.#engine.nameOf(agent.name)));
+    }
+    this.reconcile();
+  }
+
+  async #observe(agent: Agent, seen: Container | undefined): Promise<void> {
+    const before = agent.container;
+    // A start or stop that is on its way knows better than a list that was read before it.
+    if (agent.starting || agent.stopping) return;
+    agent.container = seen;
+    if (!seen) {
+      agent.missingSince ??= Date.now();
+      if (before) this.#store.runEnded(agent.name, null);
+      if (before || this.#store.agent(agent.name)?.status !== "missing") {
+        this.#store.update(agent.name, { containerId: null, status: "missing" });
+      }
+      if (Date.now() - agent.missingSince > missingGraceMs) {
+        this.#fail(agent, `The container of ${agent.name} is not there: \`pulumi up\` makes it again.`);
+      }
+      return;
+    }
+    if (agent.missingSince !== undefined) this.recovered(agent);
+    agent.missingSince = undefined;
+    if (before?.id === seen.id && before.state === seen.state) return;
+    if (agent.running) this.#store.runStarted(agent.name, seen.id);
+    let exitCode = agent.exitCode;
+    if (seen.state === "exited" || seen.state === "dead") {
+      exitCode = await this.#engine.exitOf(agent.name).then(
+        (end) => end.exitCode,
+        () => exitCode,
+      );
+      this.#store.runEnded(agent.name, exitCode ?? null);
+    }
+    agent.exitCode = exitCode;
+    this.#store.update(agent.name, {
+      containerId: seen.id,
+      status: seen.state,
+      exitCode: exitCode ?? null,
+    });
+  }
+
+  /** Takes one event of the Engine. @returns true where a look at the containers should follow */
+  event(event: ContainerEvent): boolean {
+    const agent = this.agents.find((a) => this.#engine.nameOf(a.name) === event.name);
+    if (!agent?.contained) return false;
+    if (event.action === "start") {
+      this.#set(agent, event.id, "running");
+      return false;
+    }
+    if (event.action === "die") {
+      agent.exitCode = event.exitCode ?? agent.exitCode;
+      this.#store.runEnded(agent.name, event.exitCode ?? null);
+      const asked = agent.stopping !== undefined || agent.desired === "stopped";
+      // The Engine's restart policy may bring it back at once: only a later look says that it is down.
+      this.#set(agent, event.id, asked ? "exited" : "restarting");
+      if (!asked) this.#ended(agent);
+      return true;
+    }
+    return ["create", "destroy", "rename", "stop", "kill"].includes(event.action);
+  }
+
+  #ended(agent: Agent): void {
+    const now = Date.now();
+    agent.ends = [...agent.ends.filter((at) => now - at < endsWindowMs), now];
+    this.#log.warn("agent-ended", { agent: agent.name, exitCode: agent.exitCode ?? null });
+    if (agent.ends.length >= endsToFail) {
+      this.#fail(
+        agent,
+        `${agent.name} ended ${agent.ends.length} times in five minutes, last with exit code ${agent.exitCode ?? "unknown"}; \`logs ${agent.name}\` shows why.`,
+      );
+    }
+  }
+
+  /** Starts what should run and does not. */
+  reconcile(): void {
+    const now = Date.now();
+    for (const agent of this.#agents.values()) {
+      if (!shouldRun(agent.facts) || agent.running || !agent.container) continue;
+      if (!agent.provisioned || agent.starting || agent.stopping || now < agent.nextStartAt) continue;
+      this.#startOnce(agent).then(
+        () => undefined,
+        (error: unknown) => this.#startFailed(agent, error),
+      );
+    }
+  }
+
+  #startFailed(agent: Agent, error: unknown): void {
+    agent.failedStarts += 1;
+    agent.nextStartAt =
+      Date.now() + Math.min(1_000 * 2 ** (agent.failedStarts - 1), longestBackoffMs);
+    const words = wordEngineFailure(error, `start ${agent.name}`, agent.declaration.image);
+    this.#note(agent, words);
+    // A proxy that is away passes; what the Engine itself answers is told at once, the rest after the third time.
+    if (!isUnreachable(error) || agent.failedStarts >= 3) this.#fail(agent, words);
+  }
+
+  /**
+   * A message addresses the agent. Asks for the start before it returns, without any question in between, where the agent
+   * sleeps; then retries while the socket proxy is away.
+   * @throws PlainError in words for the chat where it could not be started
+   */
+  async wake(agent: Agent, onAsked: () => void): Promise<WakeResult> {
+    if (agent.starting || (agent.running && !agent.stopping)) return "awake";
+    if (!mayWake(agent.facts)) return agent.desired === "stopped" ? "stopped" : "manual";
+    for (const waitMs of [...wakeRetriesMs, undefined]) {
+      try {
+        const started = this.#startOnce(agent);
+        onAsked();
+        await started;
+        return "started";
+      } catch (error) {
+        if (waitMs === undefined || !isUnreachable(error)) {
+          const words = wordEngineFailure(error, `wake ${agent.name}`, agent.declaration.image);
+          this.#note(agent, words);
+          throw new PlainError(words);
+        }
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+      }
+    }
+    return "awake";
+  }
+
+  /** An operator's start: holds until an operator's stop. @throws PlainError in words for the chat */
+  async start(agent: Agent): Promise<void> {
+    this.#mustBeContained(agent);
+    this.#want(agent, "running");
+    agent.failedStarts = 0;
+    agent.nextStartAt = 0;
+    agent.ends = [];
+    if (agent.running && !agent.stopping) return;
+    await this.#worded(agent, "start", () => this.#startOnce(agent));
+  }
+
+  /** An operator's stop: holds against mentions and restarts of ours. @throws PlainError in words for the chat */
+  async stop(agent: Agent): Promise<void> {
+    this.#mustBeContained(agent);
+    this.#want(agent, "stopped");
+    await this.#worded(agent, "stop", () => this.#stopOnce(agent));
+  }
+
+  /** Stops an agent without an order to stay so: its activation decides again. @throws PlainError in words */
+  async sleep(agent: Agent): Promise<void> {
+    this.#mustBeContained(agent);
+    this.#want(agent, "auto");
+    await this.#worded(agent, "stop", () => this.#stopOnce(agent));
+  }
+
+  /** Stops and starts. @throws PlainError in words for the chat */
+  async restart(agent: Agent): Promise<void> {
+    this.#mustBeContained(agent);
+    await this.#worded(agent, "stop", () => this.#stopOnce(agent));
+    await this.start(agent);
+  }
+
+  /** Stops a container whose declaration is gone; the proxy may refuse, since it starts and stops declared agents only. */
+  async stopOrphan(name: string): Promise<void> {
+    try {
+      await this.#engine.stop(name, 30);
+    } catch (error) {
+      this.#log.info("orphan-not-stopped", { agent: name, reason: reasonOf(error) });
+    }
+  }
+
+  /** Whether a container of that name is there, declared or not. */
+  async hasContainer(name: string): Promise<boolean> {
+    return (await this.#engine.list()).some((c) => c.name === this.#engine.nameOf(name));
+  }
+
+  logs(agent: Agent, lines: number): Promise<string> {
+    this.#mustBeContained(agent);
+    return this.#worded(agent, "read the log of", () => this.#engine.logs(agent.name, lines));
+  }
+
+  /** Records trouble that is not of the container: the bot could not be made, for example. */
+  trouble(agent: Agent, words: string): void {
+    this.#note(agent, words);
+    this.#fail(agent, words);
+  }
+
+  /** An agent works again: what was wrong is history. */
+  recovered(agent: Agent): void {
+    if (agent.failure === undefined && agent.lastError === undefined && !agent.told) return;
+    agent.failure = undefined;
+    agent.lastError = undefined;
+    agent.told = false;
+    this.#store.update(agent.name, { lastError: null, failureTold: false });
+  }
+
+  #startOnce(agent: Agent): Promise<void> {
+    agent.starting ??= this.#doStart(agent).finally(() => {
+      agent.starting = undefined;
+    });
+    return agent.starting;
+  }
+
+  async #doStart(agent: Agent): Promise<void> {
+    if (agent.stopping) await agent.stopping.catch(() => undefined);
+    try {
+      await this.#engine.start(agent.name);
+    } catch (error) {
+      this.#metrics.add("berth_starts_total", { result: "failed" });
+      throw error;
+    }
+    this.#metrics.add("berth_starts_total", { result: "done" });
+    agent.failedStarts = 0;
+    if (agent.container) this.#set(agent, agent.container.id, "running");
+    this.recovered(agent);
+    this.#log.info("agent-started", { agent: agent.name });
+  }
+
+  #stopOnce(agent: Agent): Promise<void> {
+    agent.stopping ??= this.#doStop(agent).finally(() => {
+      agent.stopping = undefined;
+    });
+    return agent.stopping;
+  }
+
+  async #doStop(agent: Agent): Promise<void> {
+    if (agent.starting) await agent.starting.catch(() => undefined);
+    await this.#engine.stop(agent.name, agent.declaration.limits.stopGraceSeconds);
+    if (agent.container) this.#set(agent, agent.container.id, "exited");
+    this.#store.runEnded(agent.name, agent.exitCode ?? null);
+    this.#log.info("agent-stopped", { agent: agent.name });
+  }
+
+  #set(agent: Agent, id: string, state: string): void {
+    agent.container = { id, name: this.#engine.nameOf(agent.name), state };
+    agent.missingSince = undefined;
+    if (state === "running") this.#store.runStarted(agent.name, id);
+    this.#store.update(agent.name, {
+      containerId: id,
+      status: state,
+      exitCode: agent.exitCode ?? null,
+    });
+  }
+
+  #want(agent: Agent, desired: Agent["desired"]): void {
+    agent.desired = desired;
+    this.#store.update(agent.name, { desired });
+  }
+
+  #note(agent: Agent, words: string): void {
+    agent.lastError = words;
+    this.#store.update(agent.name, { lastError: words });
+    this.#log.warn("agent-trouble", { agent: agent.name, reason: words });
+  }
+
+  #fail(agent: Agent, words: string): void {
+    agent.failure = words;
+    if (agent.lastError !== words) this.#note(agent, words);
+    if (agent.told) return;
+    agent.told = true;
+    this.#store.update(agent.name, { failureTold: true });
+    this.#tell(words);
+  }
+
+  #mustBeContained(agent: Agent): void {
+    if (!agent.contained) {
+      throw new PlainError(`${agent.name} is local: its operator runs it, not berth.`);
+    }
+  }
+
+  async #worded<T>(agent: Agent, what: string, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      const words = wordEngineFailure(error, `${what} ${agent.name}`, agent.declaration.image);
+      this.#note(agent, words);
+      throw new PlainError(words);
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import type { Log } from "../../common/log.ts";
+import type { Timing } from "../settings.ts";
+import { pause, within } from "../wait.ts";
+import type { Launch } from "./acp-program.ts";
+import { type Child, startChild } from "./child.ts";
+import { Restarts } from "./restarts.ts";
+import { redact, type Secrets } from "./secrets.ts";
+
+/** Longest line of the program that goes to the log whole, in characters. */
+const maxLine = 8_000;
+
+/** Keeps a program with a bridge of its own running: its output to the log, restarts with growing waits. */
+export class CommandProgram {
+  readonly #log: Log;
+  readonly #timing: Timing;
+  readonly #prepare: () => Promise<Launch | undefined>;
+  #child: Child | undefined;
+
+  constructor(options: {
+    readonly log: Log;
+    readonly timing: Timing;
+    readonly prepare: () => Promise<Launch | undefined>;
+  }) {
+    this.#log = options.log;
+    this.#timing = options.timing;
+    this.#prepare = options.prepare;
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined;
+  }
+
+  /** Ends this life of the program; `run` starts the next. */
+  async replace(why: string): Promise<void> {
+    this.#log.info("program-replaced", { why });
+    await this.#child?.stop(10_000, "signal");
+  }
+
+  /** Runs until the signal aborts; then SIGTERM goes to the program, which has `graceMs` to end. */
+  async run(signal: AbortSignal, graceMs: number): Promise<void> {
+    const restarts = new Restarts(this.#timing);
+    while (!signal.aborted) {
+      const launch = await this.#prepare();
+      if (!launch || signal.aborted) return;
+      const startedAt = Date.now();
+      const child = startChild(launch.command, launch);
+      this.#child = child;
+      child.stdin.end();
+      const written = [
+        this.#copy("stdout", child.stdout, launch.secrets),
+        this.#copy("stderr", child.stderr, launch.secrets),
+      ];
+      this.#log.info("program-started", { pid: child.pid ?? 0 });
+      const ending = () => void child.stop(graceMs, "signal");
+      signal.addEventListener("abort", ending, { once: true });
+      const exit = await child.exited;
+      signal.removeEventListener("abort", ending);
+      this.#child = undefined;
+      await within(500, Promise.all(written), undefined);
+      if (signal.aborted) {
+        this.#log.info("program-stopped", { reason: exit.reason });
+        return;
+      }
+      const waitMs = restarts.crashed(Date.now() - startedAt);
+      this.#log.error("program-ended", {
+        reason: exit.reason,
+        crashes: restarts.crashes,
+        restartMs: Math.round(waitMs),
+      });
+      await pause(waitMs, signal);
+    }
+  }
+
+  async #copy(stream: string, from: Readable, secrets: Secrets): Promise<void> {
+    for await (const line of createInterface({ input: from })) {
+      this.#log.info("program", { stream, line: redact(line.slice(0, maxLine), secrets) });
+    }
+  }
+}
