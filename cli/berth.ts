@@ -3,6 +3,7 @@ import { reasonOf } from "../services/common/log.ts";
 import type { Command } from "./command.ts";
 import { CliError, table, terminal } from "./console.ts";
 import { stopRunning } from "./run.ts";
+import { catchSignals, interrupted } from "./signals.ts";
 
 /** Every command, loaded when it is asked for. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
@@ -45,12 +46,14 @@ async function main(): Promise<number> {
   return (await load()).run(args);
 }
 
+catchSignals();
 try {
-  process.exitCode = await main();
+  const code = await main();
+  process.exitCode = interrupted() ?? code;
 } catch (error) {
   // A stage that runs beside the failed one must not go on alone.
   stopRunning("SIGTERM");
   terminal.say(`berth: ${reasonOf(error)}`);
   if (process.env.BERTH_DEBUG && error instanceof Error) terminal.say(String(error.stack));
-  process.exit(error instanceof CliError ? error.exitCode : 1);
+  process.exit(interrupted() ?? (error instanceof CliError ? error.exitCode : 1));
 }

@@ -8,7 +8,8 @@ import { findEngine, ownEngine } from "./toolchain/engine.ts";
 /** The Engine that runs now. @throws CliError where none answers */
 export async function liveEngine(session: Session): Promise<EngineClient> {
   const found = await findEngine(session.env, ownEngine(session.cache));
-  if (!found) throw new CliError('no Docker Engine answers: run "make up", or "make doctor" for why');
+  if (!found)
+    throw new CliError('no Docker Engine answers: run "make up", or "make doctor" for why');
   return found.client;
 }
 

@@ -25,6 +25,11 @@ export function stackName(env: NodeJS.ProcessEnv): string {
   return name;
 }
 
+/** Config file of a stack. */
+export function configFile(stack: string): string {
+  return join(root, `Pulumi.${stack}.yaml`);
+}
+
 /** Where a program is on PATH; undefined: nowhere. `without` leaves a folder and what is in it out. */
 export function onPath(
   program: string,

@@ -1,8 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { Port } from "../spec/names.ts";
 import { CliError } from "./console.ts";
-import { root } from "./paths.ts";
+import { configFile, root } from "./paths.ts";
 import { run, tail } from "./run.ts";
 import { withoutForeignSalt } from "./toolchain/state.ts";
 
@@ -108,32 +106,4 @@ export async function outputsOf(context: StackContext): Promise<Outputs> {
 /** JSON in an output that may begin with warnings. */
 function jsonOf(output: string): string {
   return output.slice(Math.max(0, output.search(/^[{[]/m)));
-}
-
-/** Ports that the stack publishes on its host, as its config file says or by default. */
-export interface StackPorts {
-  readonly bindAddress: string;
-  readonly mattermost: number;
-  readonly admin: number;
-}
-
-/** Reads the ports from `Pulumi.<stack>.yaml`; the values there are flat. */
-export function portsOf(stack: string): StackPorts {
-  const file = configFile(stack);
-  return portsIn(existsSync(file) ? readFileSync(file, "utf8") : "");
-}
-
-/** The ports that a stack's config file names. */
-export function portsIn(text: string): StackPorts {
-  const value = (key: string) =>
-    new RegExp(`^\\s+berth:${key}:\\s*["']?([^"'\\s#]+)`, "m").exec(text)?.[1];
-  return {
-    bindAddress: value("bindAddress") ?? "127.0.0.1",
-    mattermost: Number(value("mattermostPort") ?? Port.mattermost),
-    admin: Number(value("adminPort") ?? Port.adminBridge),
-  };
-}
-
-function configFile(stack: string): string {
-  return join(root, `Pulumi.${stack}.yaml`);
 }

@@ -116,6 +116,11 @@ export function stopRunning(signal: NodeJS.Signals): void {
   for (const child of running) killGroup(child, signal);
 }
 
+/** How many programs are under way. */
+export function runningCount(): number {
+  return running.size;
+}
+
 /** The last lines of a text, for messages. */
 export function tail(text: string, lines = 15): string {
   return text.trimEnd().split("\n").slice(-lines).join("\n");

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { type Console, Stages, terminal } from "./console.ts";
 import { cacheDirectory, ownDirectory, stackName } from "./paths.ts";
+import { type HostConfig, hostConfigOf } from "./stack-config.ts";
 import { ensureEngine, type FoundEngine } from "./toolchain/engine.ts";
 import { ensureDockerPlugin } from "./toolchain/plugin.ts";
 import { ensurePulumi } from "./toolchain/pulumi.ts";
@@ -13,6 +14,7 @@ export interface Session {
   readonly env: NodeJS.ProcessEnv;
   readonly cache: string;
   readonly stack: string;
+  readonly config: HostConfig;
 }
 
 /** Pulumi, ready to be run. */
@@ -28,13 +30,17 @@ export function openSession(
   options: { readonly quiet?: boolean; readonly console?: Console } = {},
 ): Session {
   const { console = terminal, quiet = false } = options;
-  const env = process.env;
+  const stack = stackName(process.env);
+  const config = hostConfigOf(stack);
+  // The program takes the Engine of the config file before DOCKER_HOST; so must every command.
+  const env = config.dockerHost ? { ...process.env, DOCKER_HOST: config.dockerHost } : process.env;
   return {
     console,
     stages: new Stages(console, quiet),
     env,
     cache: cacheDirectory(env),
-    stack: stackName(env),
+    stack,
+    config,
   };
 }
 

@@ -1,20 +1,32 @@
-import { stopRunning } from "./run.ts";
+import { runningCount, stopRunning } from "./run.ts";
 
 /** Exit codes that shells give to a program that a signal ended. */
 const codes = { SIGINT: 130, SIGTERM: 143 } as const;
 
+let code: number | undefined;
+let deferred = false;
+
 /**
- * Hands SIGINT and SIGTERM to the programs under way and notes the exit code they mean, so that the command can clean up and
- * end by itself. A second signal ends berth at once.
+ * Hands SIGINT and SIGTERM to the programs under way, which are in process groups of their own; the command then sees them end.
+ * Where none runs, or at a second signal, berth ends at once.
  */
-export function catchSignals(): { readonly interrupted: () => number | undefined } {
-  let code: number | undefined;
+export function catchSignals(): void {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
-      if (code !== undefined) process.exit(code);
-      code = codes[signal];
+      const first = code === undefined;
+      code ??= codes[signal];
+      if (!first || (runningCount() === 0 && !deferred)) process.exit(code);
       stopRunning(signal);
     });
   }
-  return { interrupted: () => code };
+}
+
+/** For a command that has to clean up: it asks {@link interrupted} between its steps and ends by itself. */
+export function deferExit(): void {
+  deferred = true;
+}
+
+/** The exit code that a signal has asked for; undefined: none came. */
+export function interrupted(): number | undefined {
+  return code;
 }

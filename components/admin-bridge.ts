@@ -1,10 +1,10 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { serviceContainer } from "../spec/container.ts";
-import { objectName, Path, Port, Service, Uid } from "../spec/names.ts";
+import { Path, Port, Service, Uid } from "../spec/names.ts";
 import { serviceLimits } from "../spec/presets.ts";
 import { createContainer, ownHealthcheck } from "./internal/container.ts";
-import { dataVolume, socketVolume } from "./internal/volumes.ts";
+import { dataVolume, type SharedVolume, socketVolume } from "./internal/volumes.ts";
 import type { StackNetwork } from "./networks.ts";
 import { socketProxyEndpoint } from "./socket-proxy.ts";
 
@@ -27,7 +27,7 @@ export interface AdminBridgeArgs {
   readonly socketProxyNetwork: StackNetwork;
   readonly ingress: StackNetwork;
   /** Volume in RAM with Mattermost's local-mode socket, and the container to wait for. */
-  readonly mattermostSocket: string;
+  readonly mattermostSocket: SharedVolume;
   readonly mattermost: docker.Container;
   /** Keep its database whatever happens to the stack: protected from delete, retained on the host. */
   readonly protectData: boolean;
@@ -37,6 +37,8 @@ export interface AdminBridgeArgs {
 export class AdminBridge extends pulumi.ComponentResource {
   /** Health, status and metrics. */
   readonly url: pulumi.Output<string>;
+  /** Volume in RAM with the socket on which the egress gateway asks for bot tokens. */
+  readonly tokens: SharedVolume;
 
   constructor(name: string, args: AdminBridgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:index:AdminBridge", name, {}, opts);
@@ -51,7 +53,16 @@ export class AdminBridge extends pulumi.ComponentResource {
       },
       this,
     );
-    const tokens = tokenVolume(stack, this);
+    this.tokens = socketVolume(
+      {
+        stack,
+        component: Service.adminBridge,
+        part: `${name}-tokens`,
+        uid: Uid.mattermost,
+        mode: "0755",
+      },
+      this,
+    );
     createContainer(
       name,
       serviceContainer({
@@ -67,19 +78,17 @@ export class AdminBridge extends pulumi.ComponentResource {
           BERTH_CHANNEL: args.channel,
           BERTH_OPERATORS: [...args.operators].sort().join(","),
           BERTH_DEFAULT_IMAGE: args.defaultImage,
-          BERTH_ALLOWED_HOSTS: [...args.allowedHosts].sort().join(","),
+          BERTH_ALLOWED_HOSTS: [...new Set(args.allowedHosts)].sort().join(","),
           DOCKER_HOST: socketProxyEndpoint,
           MATTERMOST_URL: `http://${Service.mattermost}:${Port.mattermost}`,
         },
         binds: [
-          `${objectName(stack, `${name}-data`)}:/data`,
-          `${args.mattermostSocket}:/var/tmp:ro`,
-          `${tokenVolumeName(stack)}:${tokenDirectory}`,
+          `${data.name}:/data`,
+          `${args.mattermostSocket.name}:/var/tmp:ro`,
+          `${this.tokens.name}:${tokenDirectory}`,
         ],
         networks: [args.network.name, args.socketProxyNetwork.name, args.ingress.name],
-        ports: [
-          { hostIp: args.bindAddress, hostPort: args.port, containerPort: Port.adminBridge },
-        ],
+        ports: [{ hostIp: args.bindAddress, hostPort: args.port, containerPort: Port.adminBridge }],
         healthcheck: ownHealthcheck,
       }),
       "running",
@@ -90,8 +99,9 @@ export class AdminBridge extends pulumi.ComponentResource {
           args.network.resource,
           args.socketProxyNetwork.resource,
           args.ingress.resource,
-          data,
-          tokens,
+          args.mattermostSocket.resource,
+          data.resource,
+          this.tokens.resource,
         ],
       },
     );
@@ -102,20 +112,6 @@ export class AdminBridge extends pulumi.ComponentResource {
 
 /** Directory of the socket on which the egress gateway asks for bot tokens. */
 export const tokenDirectory = Path.tokenSocket.slice(0, Path.tokenSocket.lastIndexOf("/"));
-
-/** Engine name of the volume that holds that socket. */
-export function tokenVolumeName(stack: string): string {
-  return objectName(stack, tokenPart);
-}
-
-const tokenPart = `${Service.adminBridge}-tokens`;
-
-function tokenVolume(stack: string, parent: pulumi.Resource): docker.Volume {
-  return socketVolume(
-    { stack, component: Service.adminBridge, part: tokenPart, uid: Uid.mattermost, mode: "0755" },
-    parent,
-  );
-}
 
 /** `http://127.0.0.1:8066`, with the brackets that IPv6 needs. */
 export function httpUrl(address: string, port: number): string {

@@ -1,12 +1,12 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { type Healthcheck, serviceContainer } from "../spec/container.ts";
-import { objectName, Path, Port, Service, Uid } from "../spec/names.ts";
+import { Path, Port, Service, Uid } from "../spec/names.ts";
 import { type Limits, serviceLimits } from "../spec/presets.ts";
 import { CPU, GiB, MiB } from "../spec/units.ts";
 import { createContainer, healthcheck } from "./internal/container.ts";
 import { mattermostEnvironment } from "./internal/mattermost-environment.ts";
-import { dataVolume, socketVolume } from "./internal/volumes.ts";
+import { dataVolume, type SharedVolume, socketVolume } from "./internal/volumes.ts";
 import type { StackNetwork } from "./networks.ts";
 
 /** The server behind Mattermost's API: berth's own stand-in, or the official image. */
@@ -25,7 +25,7 @@ export interface MattermostArgs {
   readonly network: StackNetwork;
   readonly ingress: StackNetwork;
   /** Volume in RAM with Postgres's socket, and the container to wait for. */
-  readonly postgresSocket: string;
+  readonly postgresSocket: SharedVolume;
   readonly postgres: docker.Container;
   /** Keep its files whatever happens to the stack: protected from delete, retained on the host. */
   readonly protectData: boolean;
@@ -36,15 +36,16 @@ export class Mattermost extends pulumi.ComponentResource {
   /** Wait for it: it is healthy. */
   readonly container: docker.Container;
   /** Volume in RAM that holds the local-mode socket. Whoever mounts it is more than an admin. */
-  readonly localSocketVolume: string;
+  readonly localSocket: SharedVolume;
   /** Where people reach it. */
   readonly url: pulumi.Output<string>;
 
   constructor(name: string, args: MattermostArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:index:Mattermost", name, {}, opts);
     const { stack } = args;
-    const files = directories.map(([part]) =>
-      dataVolume(
+    const files = directories.map(([part, path]) => ({
+      path,
+      volume: dataVolume(
         {
           stack,
           component: Service.mattermost,
@@ -55,8 +56,8 @@ export class Mattermost extends pulumi.ComponentResource {
         },
         this,
       ),
-    );
-    const local = socketVolume(
+    }));
+    this.localSocket = socketVolume(
       {
         stack,
         component: Service.mattermost,
@@ -66,7 +67,6 @@ export class Mattermost extends pulumi.ComponentResource {
       },
       this,
     );
-    this.localSocketVolume = objectName(stack, `${name}-local`);
     this.container = createContainer(
       name,
       serviceContainer({
@@ -77,14 +77,12 @@ export class Mattermost extends pulumi.ComponentResource {
         user: `${Uid.mattermost}:${Uid.mattermost}`,
         env: mattermostEnvironment(args.siteUrl),
         binds: [
-          ...directories.map(([part, path]) => `${objectName(stack, `${name}-${part}`)}:${path}`),
-          `${this.localSocketVolume}:/var/tmp`,
-          `${args.postgresSocket}:${Path.postgresRun}:ro`,
+          ...files.map(({ path, volume }) => `${volume.name}:${path}`),
+          `${this.localSocket.name}:/var/tmp`,
+          `${args.postgresSocket.name}:${Path.postgresRun}:ro`,
         ],
         networks: [args.network.name, args.ingress.name],
-        ports: [
-          { hostIp: args.bindAddress, hostPort: args.port, containerPort: Port.mattermost },
-        ],
+        ports: [{ hostIp: args.bindAddress, hostPort: args.port, containerPort: Port.mattermost }],
         healthcheck: kinds[args.kind].healthcheck,
       }),
       "healthy",
@@ -94,8 +92,9 @@ export class Mattermost extends pulumi.ComponentResource {
           args.postgres,
           args.network.resource,
           args.ingress.resource,
-          local,
-          ...files,
+          args.postgresSocket.resource,
+          this.localSocket.resource,
+          ...files.map(({ volume }) => volume.resource),
         ],
       },
     );

@@ -1,11 +1,11 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { serviceContainer } from "../spec/container.ts";
-import { objectName, Path, Service, Uid } from "../spec/names.ts";
+import { Path, Service, Uid } from "../spec/names.ts";
 import { serviceLimits } from "../spec/presets.ts";
 import { MiB } from "../spec/units.ts";
 import { createContainer, healthcheck } from "./internal/container.ts";
-import { dataVolume, socketVolume } from "./internal/volumes.ts";
+import { dataVolume, type SharedVolume, socketVolume } from "./internal/volumes.ts";
 
 export interface PostgresArgs {
   readonly stack: string;
@@ -18,8 +18,8 @@ export interface PostgresArgs {
 export class Postgres extends pulumi.ComponentResource {
   /** Wait for it: it is healthy. */
   readonly container: docker.Container;
-  /** Volume in RAM that holds the socket, by its Engine name. */
-  readonly socketVolume: string;
+  /** Volume in RAM that holds the socket. */
+  readonly socket: SharedVolume;
 
   constructor(name: string, args: PostgresArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:index:Postgres", name, {}, opts);
@@ -34,11 +34,10 @@ export class Postgres extends pulumi.ComponentResource {
       },
       this,
     );
-    const run = socketVolume(
+    this.socket = socketVolume(
       { stack, component: Service.postgres, part: `${name}-run`, uid: Uid.postgres, mode: "0755" },
       this,
     );
-    this.socketVolume = objectName(stack, `${name}-run`);
     this.container = createContainer(
       name,
       serviceContainer({
@@ -49,10 +48,7 @@ export class Postgres extends pulumi.ComponentResource {
         limits: { ...serviceLimits, memoryBytes: 512 * MiB, pids: 256, stopGraceSeconds: 60 },
         user: `${Uid.postgres}:${Uid.postgres}`,
         env: {},
-        binds: [
-          `${objectName(stack, `${name}-data`)}:/var/lib/postgresql`,
-          `${this.socketVolume}:${Path.postgresRun}`,
-        ],
+        binds: [`${data.name}:/var/lib/postgresql`, `${this.socket.name}:${Path.postgresRun}`],
         networks: [],
         healthcheck: healthcheck(["pg_isready", "-q", "-h", Path.postgresRun], {
           intervalMs: 3_000,
@@ -60,7 +56,7 @@ export class Postgres extends pulumi.ComponentResource {
         }),
       }),
       "healthy",
-      { parent: this, dependsOn: [data, run] },
+      { parent: this, dependsOn: [data.resource, this.socket.resource] },
     );
     this.registerOutputs({ container: this.container.name });
   }

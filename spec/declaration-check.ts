@@ -44,7 +44,8 @@ const object =
     return [...unknown, ...wrong];
   };
 
-const userPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+/** User names of Mattermost. */
+export const userPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 /** Names of Mattermost channels. */
 export const channelPattern = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** `host`, `*.suffix`, IPv4 address, each with an optional port. */
@@ -134,7 +135,7 @@ const rulesForMovingTag: Record<string, Rule> = {
 
 /** Every problem of a value that should be a declaration, each with its path; none: it is one. */
 export function checkDeclaration(value: unknown): string[] {
-  const mayMove = isRecord(value) && value["allowMovingTag"] === true;
+  const mayMove = isRecord(value) && value.allowMovingTag === true;
   return object(mayMove ? rulesForMovingTag : rules, ["allowMovingTag"])(value).map((problem) =>
     problem.replace(/^[.:]\s*/, ""),
   );

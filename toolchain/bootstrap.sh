@@ -13,12 +13,16 @@ is_node_24() { [ -x "$1" ] && "$1" -e 'process.exit(Number(process.versions.node
 hash_of() { if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -c1-16; }
 
 # Installs exactly what a lock file names (npm checks each package's integrity), three times at most: networks hiccup.
+# The machine's npm runs under the machine's own Node, whatever its version: its certificates and proxy settings hang on that.
+machine_path=$PATH
 npm_ci() {
   command -v npm >/dev/null || fail "npm is missing: install Node.js 24 with npm, or Debian's package \"npm\""
-  local log=$cache/npm.log try
+  local log=$cache/npm.log try limit=()
+  ! command -v timeout >/dev/null || limit=(timeout 900)
   for try in 1 2 3; do
-    (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) >"$log" 2>&1 </dev/null && return 0
-    grep -qE 'EINTEGRITY|EBADENGINE|EUSAGE|EBADPLATFORM' "$log" && break
+    (cd "$1" && PATH=$machine_path "${limit[@]}" npm ci --ignore-scripts --engine-strict=false --fetch-retries=1 \
+      --no-audit --no-fund --loglevel=error) >"$log" 2>&1 </dev/null && return 0
+    grep -qE 'EINTEGRITY|EUSAGE|EBADPLATFORM|CERT' "$log" && break
     sleep "$try"
   done
   cat "$log" >&2
@@ -44,6 +48,8 @@ fetch_node() {
     cp "$root/toolchain/node/package.json" "$root/toolchain/node/package-lock.json" "$folder/"
     npm_ci "$folder"
     is_node_24 "$folder/node_modules/.bin/node" || fail "there is no Node.js 24 for $(uname -sm) in the package registry: install it and run this again"
+    # Under another Node npm would look for the machine-wide settings elsewhere.
+    npm config get globalconfig >"$folder/globalconfig" 2>/dev/null || true
     say "node 24: fetched the pinned npm package ($((SECONDS - started)) s)"
   fi
   unlocked
@@ -59,6 +65,10 @@ else
     fetch_node "$folder"
   fi
   export PATH="$folder/node_modules/.bin:$PATH"
+  if [ -s "$folder/globalconfig" ]; then
+    npm_config_globalconfig=${npm_config_globalconfig:-$(cat "$folder/globalconfig")}
+    export npm_config_globalconfig
+  fi
 fi
 
 stamp=$root/node_modules/.berth-lock

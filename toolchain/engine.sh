@@ -60,12 +60,17 @@ start() {
   mkdir -p -m 0755 "$run"
   mkdir -p "$tree/var/lib/docker" "$tree/run/berth" "$tree$run"
   rm -f "$run/docker.sock" "$run/dockerd.pid"
+  # Who may use the socket: the host's group "docker" where there is one, else a number that no group has. The tree's own
+  # group "docker" would be some other group of the host.
+  local group
+  group=$(getent group docker | cut -d: -f3 || true)
   local inside=()
-  [ -z "$netns" ] || inside=(ip netns exec "$netns")
+  [ -z "$netns" ] || inside=(nsenter "--net=/run/netns/$netns") # not "ip netns exec": that hides the cgroups
   # The Engine resolves a bind's source inside its own root: what clients name must be there at the same path.
   setsid "${inside[@]}" unshare --mount bash -euc '
-    tree=$1 data=$2 run=$3
+    tree=$1 data=$2 run=$3 group=$4
     mount --make-rprivate /
+    mount --bind "$tree" "$tree" # image builds remount their root, which has to be a mount of its own
     mount -t proc proc "$tree/proc"
     mount --rbind /sys "$tree/sys"
     mount --rbind /dev "$tree/dev"
@@ -74,8 +79,8 @@ start() {
     mount --bind "$run" "$tree$run"
     cp -L /etc/resolv.conf "$tree/etc/resolv.conf"
     exec chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-      dockerd -H "unix://$run/docker.sock" --exec-root "$run/exec" --pidfile "$run/dockerd.pid"
-  ' berth-engine "$tree" "$data" "$run" </dev/null >"$run/dockerd.log" 2>&1 &
+      dockerd -H "unix://$run/docker.sock" --exec-root "$run/exec" --pidfile "$run/dockerd.pid" --group "$group"
+  ' berth-engine "$tree" "$data" "$run" "${group:-62375}" </dev/null >"$run/dockerd.log" 2>&1 &
 }
 
 stop() {

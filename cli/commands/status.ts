@@ -1,9 +1,9 @@
+import { reasonOf } from "../../services/common/log.ts";
 import { type StackStatus, statusOf } from "../admin-api.ts";
 import { type Command, readArguments } from "../command.ts";
 import { CliError, table, withoutControls } from "../console.ts";
 import { liveOutputs } from "../live-stack.ts";
 import { openSession } from "../session.ts";
-import { reasonOf } from "../../services/common/log.ts";
 
 /** Prints what the admin bridge knows of each agent. */
 export const status: Command = {

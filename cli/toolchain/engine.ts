@@ -65,7 +65,7 @@ export async function ensureEngine(options: {
   const own = ownEngine(options.cache);
   const found = await findEngine(options.env, own);
   if (found) {
-    if (!found.own) await putRunDirectoryOnRam();
+    if (!found.own) await putRunDirectoryOnRam(found);
     return found;
   }
   const obstacle = obstacleToStart();
@@ -191,10 +191,18 @@ export function runDirectoryIsRam(): boolean {
   return ramfs.includes(statfsSync(existsSync("/run/berth") ? "/run/berth" : "/run").type);
 }
 
-/** Mounts RAM on `/run/berth` for an Engine that sees this process's mounts; another one would go on seeing the old directory. */
-async function putRunDirectoryOnRam(): Promise<void> {
-  if (runDirectoryIsRam() || process.getuid?.() !== 0 || !(await enginesShareMounts())) return;
-  await mustRun(script, ["ram"]);
+/**
+ * Whether this process can put `/run/berth` on RAM: as root, for an Engine that sees this process's mounts. Another one would
+ * go on seeing the old directory.
+ */
+export async function canPutRunDirectoryOnRam(engine?: FoundEngine): Promise<boolean> {
+  return process.getuid?.() === 0 && (engine === undefined || (await enginesShareMounts()));
+}
+
+async function putRunDirectoryOnRam(engine: FoundEngine): Promise<void> {
+  if (!runDirectoryIsRam() && (await canPutRunDirectoryOnRam(engine))) {
+    await mustRun(script, ["ram"]);
+  }
 }
 
 /** Whether every Engine process of this machine is in this process's mount namespace. */

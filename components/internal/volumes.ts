@@ -3,10 +3,20 @@ import type * as pulumi from "@pulumi/pulumi";
 import { Label, objectName } from "../../spec/names.ts";
 
 /** The labels of an object of ours; an agent's own objects also carry its name. */
-export function labels(stack: string, component: string, more: Readonly<Record<string, string>> = {}) {
+export function labels(
+  stack: string,
+  component: string,
+  more: Readonly<Record<string, string>> = {},
+) {
   return Object.entries({ [Label.stack]: stack, [Label.component]: component, ...more })
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([label, value]) => ({ label, value }));
+}
+
+/** A volume that another component mounts too: its Engine name, a constant, and the resource to wait for. */
+export interface SharedVolume {
+  readonly name: string;
+  readonly resource: docker.Volume;
 }
 
 /** A volume on disk. */
@@ -23,10 +33,11 @@ export interface DataVolumeArgs {
 }
 
 /** Makes a volume for what must survive its container. */
-export function dataVolume(args: DataVolumeArgs, parent: pulumi.Resource): docker.Volume {
-  return new docker.Volume(
+export function dataVolume(args: DataVolumeArgs, parent: pulumi.Resource): SharedVolume {
+  const name = objectName(args.stack, args.part);
+  const resource = new docker.Volume(
     args.part,
-    { name: objectName(args.stack, args.part), labels: labels(args.stack, args.component, args.labels) },
+    { name, labels: labels(args.stack, args.component, args.labels) },
     {
       parent,
       // Production cannot lose data by a slip of the hand: refused by Pulumi, and kept by Docker even then.
@@ -36,6 +47,7 @@ export function dataVolume(args: DataVolumeArgs, parent: pulumi.Resource): docke
       ignoreChanges: ["driver", "driverOpts", "labels"],
     },
   );
+  return { name, resource };
 }
 
 /** A volume in RAM that two services share for one unix socket. */
@@ -51,11 +63,12 @@ export interface SocketVolumeArgs {
 }
 
 /** Makes a RAM volume; it is empty whenever nobody has it mounted. */
-export function socketVolume(args: SocketVolumeArgs, parent: pulumi.Resource): docker.Volume {
-  return new docker.Volume(
+export function socketVolume(args: SocketVolumeArgs, parent: pulumi.Resource): SharedVolume {
+  const name = objectName(args.stack, args.part);
+  const resource = new docker.Volume(
     args.part,
     {
-      name: objectName(args.stack, args.part),
+      name,
       driver: "local",
       driverOpts: {
         device: "tmpfs",
@@ -67,4 +80,5 @@ export function socketVolume(args: SocketVolumeArgs, parent: pulumi.Resource): d
     // The name is fixed, so the old one must go first; it holds nothing but a socket.
     { parent, deleteBeforeReplace: true },
   );
+  return { name, resource };
 }

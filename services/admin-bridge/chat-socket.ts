@@ -17,8 +17,10 @@ export interface ChatSocketOptions {
   readonly onEdited?: (post: Post) => void;
   /** A user's account changed, its name perhaps. */
   readonly onUser?: (user: { readonly id: string; readonly username: string }) => void;
-  /** The socket is open; `resumed` means that nothing was missed. */
-  readonly onOpen: (resumed: boolean) => void;
+  /** A connection began, and what was written before it was not heard: also at the first one. */
+  readonly onNew: () => void;
+  /** The server answered a question on the socket: a connection, new or resumed, that hears. */
+  readonly onAlive?: () => void;
   readonly onClose?: () => void;
   /** Something says that the token may be dead; the receiver asks the server and decides. */
   readonly onSuspect: () => void;
@@ -54,10 +56,8 @@ export class ChatSocket {
       maxWebSocketRetryTime: 5_000,
       clientPingInterval: checkEveryMs,
     });
-    let missed = true;
-    this.#client.addMissedMessageListener(() => {
-      missed = true;
-    });
+    // Without such a listener the client keeps no connection id; what it would do is done at the `hello`.
+    this.#client.addMissedMessageListener(() => undefined);
     const opened = () => {
       this.#connections += 1;
       this.#watch();
@@ -72,8 +72,8 @@ export class ChatSocket {
       if (this.#closed) return;
       clearTimeout(this.#hello);
       if (message.event === "hello") {
-        options.onOpen(!missed);
-        missed = false;
+        // A resumed connection has none: so every `hello` means that posts may have been missed.
+        options.onNew();
         return;
       }
       this.#receive(message.event, message.data);
@@ -120,6 +120,7 @@ export class ChatSocket {
       this.#client.sendMessage("ping", {}, (reply: unknown) => {
         clearTimeout(this.#hello);
         if ((reply as { status?: string }).status === "FAIL") this.#options.onSuspect();
+        else this.#options.onAlive?.();
       });
     ask();
     this.#check = setInterval(ask, checkEveryMs);

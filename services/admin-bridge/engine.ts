@@ -152,11 +152,7 @@ export class Engine {
     return whole;
   }
 
-  async *#lines(
-    path: string,
-    signal: AbortSignal,
-    onOpen: () => void,
-  ): AsyncGenerator<string> {
+  async *#lines(path: string, signal: AbortSignal, onOpen: () => void): AsyncGenerator<string> {
     const answer = await this.#open(path, signal);
     if (answer.statusCode !== 200) {
       answer.resume();

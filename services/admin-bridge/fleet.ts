@@ -4,12 +4,15 @@ import { Agent } from "./agent.ts";
 import { mayWake, shouldRun } from "./agent-state.ts";
 import { type Container, type ContainerEvent, type Engine, isContained } from "./engine.ts";
 import type { Metrics } from "./metrics.ts";
+import { Runs } from "./runs.ts";
 import type { Store } from "./store.ts";
 import { isUnreachable, PlainError, wordEngineFailure } from "./words.ts";
 
 /** Unasked ends within the window after which an agent counts as failed. */
 const endsToFail = 5;
 const endsWindowMs = 5 * 60_000;
+/** How long an agent must run without an end to count as well again. */
+const steadyMs = 60_000;
 /** How long a declared agent's container may be missing: `pulumi up` makes the declaration before the container. */
 const missingGraceMs = 60_000;
 /** Waits between attempts of a wake while the socket proxy does not answer. */
@@ -27,10 +30,9 @@ export class Fleet {
   readonly #agents = new Map<string, Agent>();
   readonly #engine: Engine;
   readonly #store: Store;
-  readonly #metrics: Metrics;
+  readonly #runs: Runs;
   readonly #log: Log;
   readonly #dockerMode: boolean;
-  readonly #tell: (text: string) => void;
   #engineUp = false;
   #looking: Promise<void> | undefined;
 
@@ -45,10 +47,9 @@ export class Fleet {
   }) {
     this.#engine = options.engine;
     this.#store = options.store;
-    this.#metrics = options.metrics;
+    this.#runs = new Runs(options);
     this.#log = options.log;
     this.#dockerMode = options.dockerMode;
-    this.#tell = options.tell;
   }
 
   /** Declared agents, by name. */
@@ -122,12 +123,17 @@ export class Fleet {
         this.#store.update(agent.name, { containerId: null, status: "missing" });
       }
       if (Date.now() - agent.missingSince > missingGraceMs) {
-        this.#fail(agent, `The container of ${agent.name} is not there: \`pulumi up\` makes it again.`);
+        this.#runs.fail(
+          agent,
+          `The container of ${agent.name} is not there: \`pulumi up\` makes it again.`,
+        );
       }
       return;
     }
-    if (agent.missingSince !== undefined) this.recovered(agent);
+    if (agent.missingSince !== undefined) this.#runs.recovered(agent);
     agent.missingSince = undefined;
+    const quiet = Date.now() - (agent.ends.at(-1) ?? 0) > steadyMs;
+    if (agent.failure !== undefined && agent.running && quiet) this.#runs.recovered(agent);
     if (before?.id === seen.id && before.state === seen.state) return;
     if (agent.running) this.#store.runStarted(agent.name, seen.id);
     let exitCode = agent.exitCode;
@@ -151,7 +157,7 @@ export class Fleet {
     const agent = this.agents.find((a) => this.#engine.nameOf(a.name) === event.name);
     if (!agent?.contained) return false;
     if (event.action === "start") {
-      this.#set(agent, event.id, "running");
+      this.#runs.set(agent, event.id, "running");
       return false;
     }
     if (event.action === "die") {
@@ -159,7 +165,7 @@ export class Fleet {
       this.#store.runEnded(agent.name, event.exitCode ?? null);
       const asked = agent.stopping !== undefined || agent.desired === "stopped";
       // The Engine's restart policy may bring it back at once: only a later look says that it is down.
-      this.#set(agent, event.id, asked ? "exited" : "restarting");
+      this.#runs.set(agent, event.id, asked ? "exited" : "restarting");
       if (!asked) this.#ended(agent);
       return true;
     }
@@ -171,7 +177,7 @@ export class Fleet {
     agent.ends = [...agent.ends.filter((at) => now - at < endsWindowMs), now];
     this.#log.warn("agent-ended", { agent: agent.name, exitCode: agent.exitCode ?? null });
     if (agent.ends.length >= endsToFail) {
-      this.#fail(
+      this.#runs.fail(
         agent,
         `${agent.name} ended ${agent.ends.length} times in five minutes, last with exit code ${agent.exitCode ?? "unknown"}; \`logs ${agent.name}\` shows why.`,
       );
@@ -183,8 +189,9 @@ export class Fleet {
     const now = Date.now();
     for (const agent of this.#agents.values()) {
       if (!shouldRun(agent.facts) || agent.running || !agent.container) continue;
-      if (!agent.provisioned || agent.starting || agent.stopping || now < agent.nextStartAt) continue;
-      this.#startOnce(agent).then(
+      if (!agent.provisioned || agent.starting || agent.stopping || now < agent.nextStartAt)
+        continue;
+      this.#runs.start(agent).then(
         () => undefined,
         (error: unknown) => this.#startFailed(agent, error),
       );
@@ -196,9 +203,9 @@ export class Fleet {
     agent.nextStartAt =
       Date.now() + Math.min(1_000 * 2 ** (agent.failedStarts - 1), longestBackoffMs);
     const words = wordEngineFailure(error, `start ${agent.name}`, agent.declaration.image);
-    this.#note(agent, words);
+    this.#runs.note(agent, words);
     // A proxy that is away passes; what the Engine itself answers is told at once, the rest after the third time.
-    if (!isUnreachable(error) || agent.failedStarts >= 3) this.#fail(agent, words);
+    if (!isUnreachable(error) || agent.failedStarts >= 3) this.#runs.fail(agent, words);
   }
 
   /**
@@ -211,14 +218,14 @@ export class Fleet {
     if (!mayWake(agent.facts)) return agent.desired === "stopped" ? "stopped" : "manual";
     for (const waitMs of [...wakeRetriesMs, undefined]) {
       try {
-        const started = this.#startOnce(agent);
+        const started = this.#runs.start(agent);
         onAsked();
         await started;
         return "started";
       } catch (error) {
         if (waitMs === undefined || !isUnreachable(error)) {
           const words = wordEngineFailure(error, `wake ${agent.name}`, agent.declaration.image);
-          this.#note(agent, words);
+          this.#runs.note(agent, words);
           throw new PlainError(words);
         }
         await new Promise((resolve) => setTimeout(resolve, waitMs));
@@ -235,27 +242,27 @@ export class Fleet {
     agent.nextStartAt = 0;
     agent.ends = [];
     if (agent.running && !agent.stopping) return;
-    await this.#worded(agent, "start", () => this.#startOnce(agent));
+    await this.#worded(agent, "start", () => this.#runs.start(agent));
   }
 
   /** An operator's stop: holds against mentions and restarts of ours. @throws PlainError in words for the chat */
   async stop(agent: Agent): Promise<void> {
     this.#mustBeContained(agent);
     this.#want(agent, "stopped");
-    await this.#worded(agent, "stop", () => this.#stopOnce(agent));
+    await this.#worded(agent, "stop", () => this.#runs.stop(agent));
   }
 
   /** Stops an agent without an order to stay so: its activation decides again. @throws PlainError in words */
   async sleep(agent: Agent): Promise<void> {
     this.#mustBeContained(agent);
     this.#want(agent, "auto");
-    await this.#worded(agent, "stop", () => this.#stopOnce(agent));
+    await this.#worded(agent, "stop", () => this.#runs.stop(agent));
   }
 
   /** Stops and starts. @throws PlainError in words for the chat */
   async restart(agent: Agent): Promise<void> {
     this.#mustBeContained(agent);
-    await this.#worded(agent, "stop", () => this.#stopOnce(agent));
+    await this.#worded(agent, "stop", () => this.#runs.stop(agent));
     await this.start(agent);
   }
 
@@ -280,85 +287,13 @@ export class Fleet {
 
   /** Records trouble that is not of the container: the bot could not be made, for example. */
   trouble(agent: Agent, words: string): void {
-    this.#note(agent, words);
-    this.#fail(agent, words);
-  }
-
-  /** An agent works again: what was wrong is history. */
-  recovered(agent: Agent): void {
-    if (agent.failure === undefined && agent.lastError === undefined && !agent.told) return;
-    agent.failure = undefined;
-    agent.lastError = undefined;
-    agent.told = false;
-    this.#store.update(agent.name, { lastError: null, failureTold: false });
-  }
-
-  #startOnce(agent: Agent): Promise<void> {
-    agent.starting ??= this.#doStart(agent).finally(() => {
-      agent.starting = undefined;
-    });
-    return agent.starting;
-  }
-
-  async #doStart(agent: Agent): Promise<void> {
-    if (agent.stopping) await agent.stopping.catch(() => undefined);
-    try {
-      await this.#engine.start(agent.name);
-    } catch (error) {
-      this.#metrics.add("berth_starts_total", { result: "failed" });
-      throw error;
-    }
-    this.#metrics.add("berth_starts_total", { result: "done" });
-    agent.failedStarts = 0;
-    if (agent.container) this.#set(agent, agent.container.id, "running");
-    this.recovered(agent);
-    this.#log.info("agent-started", { agent: agent.name });
-  }
-
-  #stopOnce(agent: Agent): Promise<void> {
-    agent.stopping ??= this.#doStop(agent).finally(() => {
-      agent.stopping = undefined;
-    });
-    return agent.stopping;
-  }
-
-  async #doStop(agent: Agent): Promise<void> {
-    if (agent.starting) await agent.starting.catch(() => undefined);
-    await this.#engine.stop(agent.name, agent.declaration.limits.stopGraceSeconds);
-    if (agent.container) this.#set(agent, agent.container.id, "exited");
-    this.#store.runEnded(agent.name, agent.exitCode ?? null);
-    this.#log.info("agent-stopped", { agent: agent.name });
-  }
-
-  #set(agent: Agent, id: string, state: string): void {
-    agent.container = { id, name: this.#engine.nameOf(agent.name), state };
-    agent.missingSince = undefined;
-    if (state === "running") this.#store.runStarted(agent.name, id);
-    this.#store.update(agent.name, {
-      containerId: id,
-      status: state,
-      exitCode: agent.exitCode ?? null,
-    });
+    this.#runs.note(agent, words);
+    this.#runs.fail(agent, words);
   }
 
   #want(agent: Agent, desired: Agent["desired"]): void {
     agent.desired = desired;
     this.#store.update(agent.name, { desired });
-  }
-
-  #note(agent: Agent, words: string): void {
-    agent.lastError = words;
-    this.#store.update(agent.name, { lastError: words });
-    this.#log.warn("agent-trouble", { agent: agent.name, reason: words });
-  }
-
-  #fail(agent: Agent, words: string): void {
-    agent.failure = words;
-    if (agent.lastError !== words) this.#note(agent, words);
-    if (agent.told) return;
-    agent.told = true;
-    this.#store.update(agent.name, { failureTold: true });
-    this.#tell(words);
   }
 
   #mustBeContained(agent: Agent): void {
@@ -372,7 +307,7 @@ export class Fleet {
       return await act();
     } catch (error) {
       const words = wordEngineFailure(error, `${what} ${agent.name}`, agent.declaration.image);
-      this.#note(agent, words);
+      this.#runs.note(agent, words);
       throw new PlainError(words);
     }
   }

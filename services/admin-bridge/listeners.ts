@@ -84,8 +84,7 @@ export class Listeners {
       url,
       token,
       onPosted: hear,
-      onOpen: (resumed) => {
-        if (resumed) return;
+      onNew: () => {
         missedDirect(client, seen, hear).catch((error: unknown) =>
           log.warn("direct-not-read", { agent, reason: reasonOf(error) }),
         );
@@ -115,9 +114,11 @@ export class Listeners {
     if (!listener) return;
     this.#open.delete(agent);
     listener.socket.close();
-    await this.#options.local.revokeToken(listener.tokenId).catch((error: unknown) =>
-      this.#options.log.info("token-not-revoked", { agent, reason: reasonOf(error) }),
-    );
+    await this.#options.local
+      .revokeToken(listener.tokenId)
+      .catch((error: unknown) =>
+        this.#options.log.info("token-not-revoked", { agent, reason: reasonOf(error) }),
+      );
   }
 }
 

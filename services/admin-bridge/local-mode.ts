@@ -78,7 +78,12 @@ export class LocalMode {
   #send(method: string, path: string, body?: unknown): Promise<Answer> {
     return request(
       { socketPath: this.#socketPath },
-      { method, path: `/api/v4${path}`, timeoutMs: 15_000, ...(body === undefined ? {} : { body }) },
+      {
+        method,
+        path: `/api/v4${path}`,
+        timeoutMs: 15_000,
+        ...(body === undefined ? {} : { body }),
+      },
     );
   }
 

@@ -65,7 +65,11 @@ export class Metrics {
       head(name, "histogram");
       for (const [i, limit] of buckets.entries())
         lines.push(`${name}_bucket{le="${limit}"} ${counts[i]}`);
-      lines.push(`${name}_bucket{le="+Inf"} ${count}`, `${name}_sum ${sum}`, `${name}_count ${count}`);
+      lines.push(
+        `${name}_bucket{le="+Inf"} ${count}`,
+        `${name}_sum ${sum}`,
+        `${name}_count ${count}`,
+      );
     }
     return `${lines.join("\n")}\n`;
   }
@@ -86,10 +90,19 @@ export function bridgeMetrics(): Metrics {
   metrics.counter("berth_wakes_total", "Messages that woke a sleeping agent, by way.", true);
   metrics.counter("berth_commands_total", "Commands in the chat, by verb and outcome.", true);
   metrics.counter("berth_tokens_minted_total", "Bot tokens minted for the egress gateway.");
-  metrics.counter("berth_chat_reconnects_total", "WebSocket connections to Mattermost after the first.");
+  metrics.counter(
+    "berth_chat_reconnects_total",
+    "WebSocket connections to Mattermost after the first.",
+  );
   metrics.counter("berth_chat_sessions_total", "Sessions with Mattermost that were established.");
-  metrics.counter("berth_provisioning_errors_total", "Failed attempts to provision an agent's bot.");
-  metrics.histogram("berth_wake_request_seconds", "From the message's arrival to the start request.");
+  metrics.counter(
+    "berth_provisioning_errors_total",
+    "Failed attempts to provision an agent's bot.",
+  );
+  metrics.histogram(
+    "berth_wake_request_seconds",
+    "From the message's arrival to the start request.",
+  );
   metrics.histogram("berth_wake_seconds", "From the message's arrival to the container's start.");
   metrics.gauge("process_resident_memory_bytes", "Resident memory.", () => [
     [{}, process.memoryUsage.rss()],

@@ -1,6 +1,6 @@
 /** `docker` unless the environment says `local` (requirement E1): the only place that reads `AGENT_MODE`. */
 export function isDockerMode(): boolean {
-  return process.env["AGENT_MODE"] !== "local";
+  return process.env.AGENT_MODE !== "local";
 }
 
 /** The mode in the word that `/api/health` uses. */

@@ -55,7 +55,9 @@ export class Provisioner {
 
   /** Ids of all channels in which an agent of ours is, and the home channel. */
   channelIds(): string[] {
-    return [...new Set([...(this.#session ? [this.#session.homeId] : []), ...this.#channels.values()])];
+    return [
+      ...new Set([...(this.#session ? [this.#session.homeId] : []), ...this.#channels.values()]),
+    ];
   }
 
   /**

@@ -1,6 +1,6 @@
+import { Path } from "../../spec/names.ts";
 import { type Endpoint, parseEndpoint } from "../common/http.ts";
 import { settings } from "../common/service.ts";
-import { Path } from "../../spec/names.ts";
 
 /** All that the admin bridge reads from its environment. */
 export interface BridgeSettings {
@@ -46,7 +46,7 @@ export function proxyEndpoint(dockerHost: string | undefined): Endpoint {
 
 /** Reads the environment. @throws Error that names what is missing or wrong, and its cure */
 export function readSettings(env: NodeJS.ProcessEnv): BridgeSettings {
-  const proxy = proxyEndpoint(env["DOCKER_HOST"]);
+  const proxy = proxyEndpoint(env.DOCKER_HOST);
   const needed = settings(env, [
     "BERTH_STACK",
     "MATTERMOST_URL",
@@ -60,15 +60,15 @@ export function readSettings(env: NodeJS.ProcessEnv): BridgeSettings {
     stack: needed.BERTH_STACK,
     proxy,
     mattermostUrl: needed.MATTERMOST_URL.replace(/\/+$/, ""),
-    localSocket: env["MATTERMOST_LOCAL_SOCKET"] || Path.mattermostLocal,
-    tokenSocket: env["BERTH_TOKEN_SOCKET"] || Path.tokenSocket,
-    operatorSocket: env["BERTH_OPERATOR_SOCKET"] || Path.operatorSocket,
+    localSocket: env.MATTERMOST_LOCAL_SOCKET || Path.mattermostLocal,
+    tokenSocket: env.BERTH_TOKEN_SOCKET || Path.tokenSocket,
+    operatorSocket: env.BERTH_OPERATOR_SOCKET || Path.operatorSocket,
     team: needed.BERTH_TEAM,
-    channel: env["BERTH_CHANNEL"] || "town-square",
-    operators: words(env["BERTH_OPERATORS"]),
-    data: env["BERTH_DATA"] || "/data",
+    channel: env.BERTH_CHANNEL || "town-square",
+    operators: words(env.BERTH_OPERATORS),
+    data: env.BERTH_DATA || "/data",
     defaultImage: needed.BERTH_DEFAULT_IMAGE,
-    allowedHosts: words(env["BERTH_ALLOWED_HOSTS"]),
+    allowedHosts: words(env.BERTH_ALLOWED_HOSTS),
   };
 }
 

@@ -65,12 +65,16 @@ export class Store {
   /** @param path a file, or `:memory:`. @throws Error for a database of a later version */
   constructor(path: string) {
     this.#db = new DatabaseSync(path);
-    this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000;");
+    this.#db.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000;",
+    );
     this.#migrate(path);
   }
 
   #migrate(path: string): void {
-    const { user_version } = this.#db.prepare("PRAGMA user_version").get() as { user_version: number };
+    const { user_version } = this.#db.prepare("PRAGMA user_version").get() as {
+      user_version: number;
+    };
     if (user_version > migrations.length) {
       throw new Error(
         `the database ${path} is of version ${user_version}, this program knows ${migrations.length}: run the newer berth, or remove the volume`,
@@ -133,14 +137,18 @@ export class Store {
   /** Runs of an agent, newest first. */
   runs(agent: string): { containerId: string; endedAt: number | null; exitCode: number | null }[] {
     return this.#db
-      .prepare("SELECT containerId, endedAt, exitCode FROM sessions WHERE agent = ? ORDER BY id DESC")
+      .prepare(
+        "SELECT containerId, endedAt, exitCode FROM sessions WHERE agent = ? ORDER BY id DESC",
+      )
       .all(agent) as { containerId: string; endedAt: number | null; exitCode: number | null }[];
   }
 
   /** Writes an audit line. @throws Error where it cannot be written; what it is about must then not be done */
   audit(event: AuditEvent): void {
     this.#db
-      .prepare("INSERT INTO events (at, actor, verb, agent, outcome, detail) VALUES (?, ?, ?, ?, ?, ?)")
+      .prepare(
+        "INSERT INTO events (at, actor, verb, agent, outcome, detail) VALUES (?, ?, ?, ?, ?, ?)",
+      )
       .run(
         Date.now(),
         event.actor,
@@ -155,7 +163,9 @@ export class Store {
   /** The audit, newest first. */
   audits(limit = 100): (AuditEvent & { at: number })[] {
     return this.#db
-      .prepare("SELECT at, actor, verb, agent, outcome, detail FROM events ORDER BY id DESC LIMIT ?")
+      .prepare(
+        "SELECT at, actor, verb, agent, outcome, detail FROM events ORDER BY id DESC LIMIT ?",
+      )
       .all(limit) as unknown as (AuditEvent & { at: number })[];
   }
 
@@ -167,7 +177,9 @@ export class Store {
 
   setMeta(key: string, value: string): void {
     this.#db
-      .prepare("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+      .prepare(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+      )
       .run(key, value);
   }
 
@@ -186,7 +198,7 @@ export class Store {
 function toAgent(row: Record<string, Value>): AgentRow {
   return {
     ...(row as unknown as AgentRow),
-    answered: row["answered"] === 1,
-    failureTold: row["failureTold"] === 1,
+    answered: row.answered === 1,
+    failureTold: row.failureTold === 1,
   };
 }

@@ -25,11 +25,6 @@ export interface RunnerContext {
   readonly signal: AbortSignal;
 }
 
-/** Kept back from the stop grace, so that we end by ourselves and not by the Engine's SIGKILL, in milliseconds. */
-const spareMs = 1_000;
-/** The part of the stop grace that is left for cancelling turns and ending the program, in milliseconds. */
-const endingMs = 5_000;
-
 /**
  * Runs one agent until the signal aborts: who am I, the loopback forwarders, then the declared program.
  * @throws Error where the gateway never comes or a loopback port is taken
@@ -120,9 +115,10 @@ class Agent {
       await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
     }
     const graceMs = this.#self.declaration.limits.stopGraceSeconds * 1_000;
-    const deadline = Date.now() + graceMs - spareMs;
+    const now = Date.now();
+    const deadline = now + graceMs - timing.stopSpare;
     log.info("stopping", { turns: chat.running, graceMs });
-    await chat.stop(deadline - endingMs + spareMs, deadline - endingMs / 2);
+    await chat.stop(now + graceMs - timing.stopEnding, deadline - timing.stopEnding / 2);
     await program.stop(Math.max(500, deadline - Date.now()));
     await Promise.all([programEnded, chatEnded, state.flush()]);
     rest.close();
@@ -140,7 +136,8 @@ class Agent {
     await this.#serveHealth(async () => {
       if (!program.running) throw new Error("the program does not run");
     });
-    const graceMs = this.#self.declaration.limits.stopGraceSeconds * 1_000 - spareMs;
+    const graceMs =
+      this.#self.declaration.limits.stopGraceSeconds * 1_000 - settings.timing.stopSpare;
     await program.run(signal, graceMs);
   }
 

@@ -49,6 +49,10 @@ export interface Timing {
   readonly stableAfter: number;
   /** How long the last edit of an answer is tried while Mattermost is away. */
   readonly finalEditPatience: number;
+  /** The part of the stop grace that is kept for cancelling turns and ending the program. */
+  readonly stopEnding: number;
+  /** Kept back from the stop grace, so that we end by ourselves and not by the Engine's SIGKILL. */
+  readonly stopSpare: number;
 }
 
 export const defaultTiming: Timing = {
@@ -72,6 +76,8 @@ export const defaultTiming: Timing = {
   restartMost: 60_000,
   stableAfter: 60_000,
   finalEditPatience: 300_000,
+  stopEnding: 5_000,
+  stopSpare: 1_000,
 };
 
 /**

@@ -1,8 +1,8 @@
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import type http from "node:http";
 import { sessionExpired } from "./errors.ts";
-import type { Sql } from "./store/database.ts";
 import { type Credential, findCredential } from "./store/credentials.ts";
+import type { Sql } from "./store/database.ts";
 import type { User } from "./store/users.ts";
 
 /** Name of the cookie that holds a browser's session. */

@@ -142,7 +142,8 @@ export class Hub {
   /** A user's stream that can be resumed. */
   find(userId: string, id: string): Connection | undefined {
     for (const connection of this.#byUser.get(userId) ?? [])
-      if (connection.id === id && connection.resumable && connection.authenticated) return connection;
+      if (connection.id === id && connection.resumable && connection.authenticated)
+        return connection;
     return undefined;
   }
 

@@ -37,7 +37,10 @@ const initialChannels = [
 export async function foundTeam(
   app: App,
   actor: Actor,
-  team: Pick<Team, "name" | "display_name" | "description" | "email" | "type" | "allow_open_invite">,
+  team: Pick<
+    Team,
+    "name" | "display_name" | "description" | "email" | "type" | "allow_open_invite"
+  >,
 ): Promise<Team> {
   const made = await app.db.transaction(async (sql) => {
     const saved = await createTeam(sql, team);
@@ -84,7 +87,13 @@ export async function joinTeam(
   for (const [name] of initialChannels) {
     const channel = await findChannelByName(app.db, team.id, name, false);
     if (channel && (await addChannelMember(app.db, channel.id, user.id, admin)))
-      await announceMember(app, channel, user, requestor, name === defaultChannel ? "team" : "none");
+      await announceMember(
+        app,
+        channel,
+        user,
+        requestor,
+        name === defaultChannel ? "team" : "none",
+      );
   }
   return member;
 }
@@ -228,7 +237,9 @@ export async function openDirect(app: App, first: User, second: User): Promise<C
 export async function openGroup(app: App, ids: readonly string[]): Promise<Channel> {
   const users = await usersByIds(app.db, ids);
   if (users.length !== ids.length) await Promise.all(ids.map((id) => getUser(app.db, id)));
-  const name = createHash("sha1").update([...ids].sort().join("")).digest("hex");
+  const name = createHash("sha1")
+    .update([...ids].sort().join(""))
+    .digest("hex");
   const display = users.map((user) => user.username).join(", ");
   return openWith(app, "G", name, display, users, (channel) =>
     tellChannel(app, channel.id, "group_added", { teammate_ids: JSON.stringify(ids) }),

@@ -35,7 +35,11 @@ export async function writePost(
   checkMessage(post.message);
   const fileIds = post.file_ids ?? [];
   if (fileIds.length > maxFiles) {
-    throw new ApiError(400, "model.post.is_valid.file_ids.app_error", "Too many files for one post.");
+    throw new ApiError(
+      400,
+      "model.post.is_valid.file_ids.app_error",
+      "Too many files for one post.",
+    );
   }
   if (channel.delete_at > 0) {
     throw new ApiError(
@@ -76,7 +80,10 @@ async function checkRoot(app: App, rootId: string, channelId: string): Promise<v
   if (root?.channel_id === channelId && root.root_id === "") return;
   const [id, message] =
     root && root.channel_id !== channelId
-      ? ["api.post.create_post.channel_root_id.app_error", "Invalid ChannelId for RootId parameter."]
+      ? [
+          "api.post.create_post.channel_root_id.app_error",
+          "Invalid ChannelId for RootId parameter.",
+        ]
       : ["api.post.create_post.root_id.app_error", "Invalid RootId parameter."];
   throw new ApiError(400, id, message);
 }

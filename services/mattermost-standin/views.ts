@@ -1,6 +1,6 @@
 import { hasRole } from "./auth.ts";
-import type { Sql } from "./store/database.ts";
 import type { Channel, ChannelMember } from "./store/channels.ts";
+import type { Sql } from "./store/database.ts";
 import { type FileRow, filesOf } from "./store/files.ts";
 import { type Reaction, reactionsOf, type StoredPost } from "./store/posts.ts";
 import type { Team, TeamMember } from "./store/teams.ts";
@@ -211,5 +211,7 @@ export async function postView(db: Sql, post: StoredPost): Promise<PostView> {
 
 /** Whether a caller sees all of a user. */
 export function seesAll(viewer: User | undefined, local: boolean, userId: string): boolean {
-  return local || viewer?.id === userId || (viewer !== undefined && hasRole(viewer, "system_admin"));
+  return (
+    local || viewer?.id === userId || (viewer !== undefined && hasRole(viewer, "system_admin"))
+  );
 }

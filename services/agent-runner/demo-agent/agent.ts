@@ -115,14 +115,15 @@ export class DemoAgent {
       sessionId,
       update: { sessionUpdate: "tool_call", status: "pending", ...call },
     });
-    const { outcome } = await client.request(methods.client.session.requestPermission, {
+    const request: acp.RequestPermissionRequest = {
       sessionId,
       toolCall: call,
       options: [
         { optionId: "once", name: "Allow once", kind: "allow_once" },
         { optionId: "never", name: "Reject", kind: "reject_once" },
       ],
-    });
+    };
+    const { outcome } = await client.request(methods.client.session.requestPermission, request);
     const allowed = outcome.outcome === "selected" && outcome.optionId === "once";
     const output = allowed ? await tool.work() : undefined;
     await client.notify(methods.client.session.update, {

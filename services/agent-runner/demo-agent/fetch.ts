@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import http from "node:http";
 import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
 
 const maxBytes = 64 * 1024;
@@ -30,21 +32,24 @@ export async function fetchThroughProxy(
 async function overTunnel(url: URL, proxy: URL, signal: AbortSignal): Promise<string> {
   const target = `${url.hostname}:${url.port || 443}`;
   const tunnel = await new Promise<Socket | string>((resolve, reject) => {
-    http
-      .request({ ...at(proxy), method: "CONNECT", path: target, headers: { host: target }, signal })
-      .setTimeout(timeoutMs, function () {
-        this.destroy(new Error("the proxy did not answer in time"));
-      })
-      .on("error", reject)
-      .on("connect", (answer, socket, head) => {
-        if (answer.statusCode === 200) return resolve(socket as Socket);
-        socket.destroy();
-        const reason = head.toString("utf8").trim().slice(0, shownCharacters);
-        resolve(
-          `The proxy refused ${target}: ${answer.statusCode} ${reason || answer.statusMessage}`,
-        );
-      })
-      .end();
+    const sent = http.request({
+      ...at(proxy),
+      method: "CONNECT",
+      path: target,
+      headers: { host: target },
+      timeout: timeoutMs,
+      signal,
+    });
+    sent.on("timeout", () => sent.destroy(new Error("the proxy did not answer in time")));
+    sent.on("error", reject);
+    sent.on("connect", async (answer, socket, head) => {
+      if (answer.statusCode === 200) return resolve(socket as Socket);
+      const reason = await restOf(socket as Socket, head);
+      resolve(
+        `The proxy refused ${target}: ${answer.statusCode} ${reason || answer.statusMessage || ""}`,
+      );
+    });
+    sent.end();
   });
   if (typeof tunnel === "string") return tunnel;
   const socket = tls.connect({ socket: tunnel, servername: url.hostname });
@@ -84,6 +89,18 @@ function get(options: http.RequestOptions): Promise<string> {
     sent.on("timeout", () => sent.destroy(new Error("no answer in time")));
     sent.on("error", reject);
   });
+}
+
+/** The text of a refusal, as far as it comes within a moment. */
+async function restOf(socket: Socket, head: Buffer): Promise<string> {
+  let text = head.toString("utf8");
+  socket.on("error", () => {});
+  socket.on("data", (part) => {
+    text += part;
+  });
+  await Promise.race([once(socket, "close"), sleep(300)]).catch(() => {});
+  socket.destroy();
+  return text.trim().slice(0, shownCharacters);
 }
 
 function at(proxy: URL): { readonly host: string; readonly port: number } {

@@ -12,6 +12,8 @@ export const maxHelloBytes = 32 * 1024;
 
 const recordHeader = 5;
 const maxRecord = 16 * 1024;
+/** Some clients split a hello into two or three records; thousands of tiny ones only cost time. */
+const maxRecords = 64;
 
 class Malformed extends Error {}
 
@@ -42,7 +44,8 @@ class Reader {
   /** A field with its length before it. */
   vector(lengthSize: 1 | 2, least: number, most: number): Reader {
     const size = this.number(lengthSize);
-    if (size < least || size > most) throw new Malformed("a field has a length that TLS does not allow");
+    if (size < least || size > most)
+      throw new Malformed("a field has a length that TLS does not allow");
     return new Reader(this.take(size));
   }
 }
@@ -72,10 +75,13 @@ function handshake(bytes: Buffer): Buffer | undefined {
   const parts: Buffer[] = [];
   let have = 0;
   let want: number | undefined;
-  for (let at = 0; ; ) {
+  for (let at = 0, records = 0; ; records++) {
+    if (records === maxRecords) throw new Malformed("its ClientHello is in too many records");
     const head = bytes.subarray(at, at + recordHeader);
-    if (head.length > 0 && head[0] !== 22) throw new Malformed("it does not begin with a TLS handshake");
-    if (head.length > 1 && head[1] !== 3) throw new Malformed("its TLS record has an unknown version");
+    if (head.length > 0 && head[0] !== 22)
+      throw new Malformed("it does not begin with a TLS handshake");
+    if (head.length > 1 && head[1] !== 3)
+      throw new Malformed("its TLS record has an unknown version");
     if (head.length < recordHeader) return undefined;
     const length = head.readUInt16BE(3);
     if (length === 0 || length > maxRecord) throw new Malformed("a TLS record has a wrong length");
@@ -91,12 +97,12 @@ function handshake(bytes: Buffer): Buffer | undefined {
     } else if (have >= 1 && parts.find((part) => part.length > 0)?.[0] !== 1) {
       throw new Malformed("its first TLS message is no ClientHello");
     }
+    if (body.length < length) return undefined;
     if (want !== undefined && have >= want) {
-      // Nothing may follow in the same flight before the server has answered.
+      // Early data comes in records of its own; inside these records nothing may follow.
       if (have > want) throw new Malformed("bytes follow its ClientHello");
       return Buffer.concat(parts).subarray(4);
     }
-    if (body.length < length) return undefined;
   }
 }
 

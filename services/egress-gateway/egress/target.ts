@@ -27,7 +27,7 @@ export function normaliseHost(written: string): Omit<Target, "port"> | undefined
     return isIP(short) === 6 ? { host: short, literal: 6 } : undefined;
   }
   // Anything that a URL parser might read as another part of a URL, or decode, is refused before it gets there.
-  if (/[\u0000-\u0020\u007f%/?#@:\\[\]<>^|"`{}]/u.test(written)) return undefined;
+  if (/[^!-~\u0080-\u{10ffff}]|[%/?#@:\\[\]<>^|"`{}]/u.test(written)) return undefined;
   const host = domainToASCII(written).replace(/\.$/, "");
   if (isIP(host) === 4) return { host, literal: 4 };
   if (host.length > 253 || !host.split(".").every((part) => label.test(part))) return undefined;
@@ -54,5 +54,7 @@ export function authorityOf(target: Target, defaultPort?: number): string {
 
 /** The HTTP parser hands over bytes as Latin-1; names outside ASCII are UTF-8. Broken UTF-8 becomes no host. */
 function utf8(latin1: string): string {
-  return /^[\u0020-\u007e]*$/.test(latin1) ? latin1 : Buffer.from(latin1, "latin1").toString("utf8");
+  return /^[\u0020-\u007e]*$/.test(latin1)
+    ? latin1
+    : Buffer.from(latin1, "latin1").toString("utf8");
 }

@@ -103,11 +103,7 @@ export function findChannelByName(
 }
 
 export function noChannelOfThatName(): ApiError {
-  return new ApiError(
-    404,
-    "app.channel.get_by_name.missing.app_error",
-    "Channel does not exist.",
-  );
+  return new ApiError(404, "app.channel.get_by_name.missing.app_error", "Channel does not exist.");
 }
 
 /** Open channels of a team; archived ones where asked. */

@@ -38,7 +38,9 @@ export class Database implements Sql {
       types: { getTypeParser },
     });
     // A pooled connection that Postgres ends (a restart) is dropped by the pool; the next query makes a new one.
-    this.#pool.on("error", (error) => log.warn("database-connection-lost", { reason: reasonOf(error) }));
+    this.#pool.on("error", (error) =>
+      log.warn("database-connection-lost", { reason: reasonOf(error) }),
+    );
   }
 
   async rows<T extends Row = Row>(text: string, values: readonly unknown[] = []): Promise<T[]> {
@@ -49,7 +51,10 @@ export class Database implements Sql {
     }
   }
 
-  async row<T extends Row = Row>(text: string, values?: readonly unknown[]): Promise<T | undefined> {
+  async row<T extends Row = Row>(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<T | undefined> {
     return (await this.rows<T>(text, values))[0];
   }
 

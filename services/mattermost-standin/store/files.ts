@@ -15,7 +15,8 @@ export interface FileRow extends Row {
   readonly size: number;
 }
 
-const columns = "id, user_id, channel_id, post_id, create_at, name, mime_type, length(content) AS size";
+const columns =
+  "id, user_id, channel_id, post_id, create_at, name, mime_type, length(content) AS size";
 
 export async function createFile(
   db: Sql,

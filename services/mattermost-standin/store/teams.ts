@@ -28,7 +28,10 @@ export interface TeamMember extends Row {
 /** @throws ApiError 400 where the name is taken, by an archived team too */
 export async function createTeam(
   sql: Sql,
-  team: Pick<Team, "name" | "display_name" | "description" | "email" | "type" | "allow_open_invite">,
+  team: Pick<
+    Team,
+    "name" | "display_name" | "description" | "email" | "type" | "allow_open_invite"
+  >,
 ): Promise<Team> {
   const time = now();
   try {

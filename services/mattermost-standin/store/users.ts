@@ -73,7 +73,8 @@ export async function createUser(db: Database, user: NewUser): Promise<User> {
   try {
     return await db.transaction(async (sql) => {
       await sql.rows("SELECT pg_advisory_xact_lock($1)", [firstUserLock]);
-      const isFirst = !user.is_bot && !(await sql.row("SELECT 1 FROM users WHERE NOT is_bot LIMIT 1"));
+      const isFirst =
+        !user.is_bot && !(await sql.row("SELECT 1 FROM users WHERE NOT is_bot LIMIT 1"));
       const made = await sql.row<User>(
         `INSERT INTO users (id, create_at, update_at, username, email, password, last_password_update, roles,
            nickname, first_name, last_name, is_bot, bot_description, bot_owner_id)

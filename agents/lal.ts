@@ -1,0 +1,18 @@
+import { defineAgent } from "./define.ts";
+
+/**
+ * Sleeps until somebody mentions it. `demo-agent` needs no model and no key; for GitHub Copilot write
+ * `program: { acp: ["copilot", "--acp"] }`, `egress: ["api.githubcopilot.com", "*.githubusercontent.com"]` and
+ * `secrets: { COPILOT_GITHUB_TOKEN: "op://agents/lal/copilot-token" }`, on an image that holds the program.
+ */
+export const lal = defineAgent({
+  name: "lal",
+  image: "node",
+  program: { acp: ["demo-agent"] },
+  activation: "on-demand",
+  chat: {
+    channels: ["town-square"],
+    trigger: "mention",
+    access: { mode: "allowlist", users: ["operator"] },
+  },
+});

@@ -1,0 +1,115 @@
+import { reasonOf } from "../../services/common/log.ts";
+import { type Command, readArguments } from "../command.ts";
+import { CliError } from "../console.ts";
+import {
+  type Check,
+  checkClock,
+  checkDisk,
+  checkEngine,
+  checkOp,
+  checkPorts,
+  checkRunDirectory,
+} from "../doctor.ts";
+import { type EngineInfo, infoOf } from "../engine-api.ts";
+import { root } from "../paths.ts";
+import { openSession, type Session } from "../session.ts";
+import {
+  canPutRunDirectoryOnRam,
+  type FoundEngine,
+  findEngine,
+  type OwnEngine,
+  obstacleToStart,
+  ownEngine,
+  runDirectoryIsRam,
+} from "../toolchain/engine.ts";
+
+/** Checks every precondition and names the cure of each that fails. */
+export const doctor: Command = {
+  usage: "doctor [--json]",
+  summary: "check every precondition; print the cure of each that fails",
+  async run(args) {
+    const { values } = readArguments(
+      args,
+      { json: { type: "boolean", default: false } },
+      { least: 0, most: 0, usage: doctor.usage },
+    );
+    const session = openSession({ quiet: true });
+    const checks = await diagnose(session);
+    if (values.json) session.console.print(JSON.stringify(checks, null, 2));
+    else for (const line of linesOf(checks)) session.console.print(line);
+    return checks.some((check) => check.state === "failed") ? 1 : 0;
+  },
+};
+
+/** Every precondition, the Engine's only where one answers. */
+export async function diagnose(session: Session): Promise<Check[]> {
+  const own = ownEngine(session.cache);
+  let engine: FoundEngine | undefined;
+  let reach: Check;
+  try {
+    engine = await findEngine(session.env, own);
+    reach = engine
+      ? { name: "engine", state: "ok", says: engine.says }
+      : startableCheck(obstacleToStart());
+  } catch (error) {
+    reach = {
+      name: "engine",
+      state: "failed",
+      says: reasonOf(error),
+      cure: "see the line itself",
+    };
+  }
+  const client = engine?.client;
+  const info = client ? await infoOf(client) : undefined;
+  const local = engine === undefined || engine.url.startsWith("unix://");
+  return [
+    reach,
+    ...(engine && info ? checkEngine(engine.version.Version, info, Date.now()) : []),
+    ...(local ? await checkPorts(session.config, session.stack, client) : []),
+    ...(local ? [await checkDisk("disk of the Engine", dataOf(engine, info, own))] : []),
+    await checkDisk("disk of this folder", root),
+    await checkDisk("disk of the cache", session.cache),
+    checkClock(Date.now()),
+    ...(local
+      ? [checkRunDirectory(runDirectoryIsRam(), await canPutRunDirectoryOnRam(engine))]
+      : []),
+    checkOp(session.env),
+  ];
+}
+
+/** Where the Engine's data is on this machine. An Engine of ours tells the path inside its own root tree. */
+function dataOf(
+  engine: FoundEngine | undefined,
+  info: EngineInfo | undefined,
+  own: OwnEngine,
+): string {
+  return engine && info && !engine.own ? info.DockerRootDir : own.data;
+}
+
+/** Runs the checks before `up`: shows notes, and stops at failures. @throws CliError with every cure */
+export async function mustBeHealthy(session: Session): Promise<{ says: string }> {
+  const checks = await diagnose(session);
+  const bad = checks.filter((check) => check.state === "failed");
+  if (bad.length > 0) throw new CliError(`this machine is not ready:\n${linesOf(bad).join("\n")}`);
+  return { says: `${checks.length} preconditions hold ("make doctor" lists them)` };
+}
+
+function startableCheck(obstacle: string | undefined): Check {
+  return obstacle === undefined
+    ? { name: "engine", state: "ok", says: 'none answers; "make up" starts one of its own' }
+    : {
+        name: "engine",
+        state: "failed",
+        says: "none answers, and none can be started here",
+        cure: obstacle,
+      };
+}
+
+/** Checks as lines for people. */
+export function linesOf(checks: readonly Check[]): string[] {
+  const marks = { ok: "ok  ", note: "note", failed: "FAIL" } as const;
+  return checks.flatMap((check) => [
+    `${marks[check.state]}  ${check.name}: ${check.says}`,
+    ...(check.cure ? [`      cure: ${check.cure}`] : []),
+  ]);
+}

@@ -1,0 +1,68 @@
+import * as pulumi from "@pulumi/pulumi";
+import { serviceContainer } from "../spec/container.ts";
+import { Path, Port, runDirectory, Service } from "../spec/names.ts";
+import { serviceLimits } from "../spec/presets.ts";
+import { MiB } from "../spec/units.ts";
+import { tokenDirectory } from "./admin-bridge.ts";
+import { createContainer, ownHealthcheck } from "./internal/container.ts";
+import type { SharedVolume } from "./internal/volumes.ts";
+import type { StackNetwork } from "./networks.ts";
+import { proxyDirectory } from "./socket-proxy.ts";
+
+export interface EgressGatewayArgs {
+  readonly stack: string;
+  readonly image: string;
+  readonly team: string;
+  /** User names that agents may tell from other people. */
+  readonly operators: readonly string[];
+  /** Private destinations that agents may reach where their allow-list names them. */
+  readonly privateEgress: readonly string[];
+  readonly network: StackNetwork;
+  readonly egress: StackNetwork;
+  /** Volume in RAM with the admin bridge's token socket. */
+  readonly tokens: SharedVolume;
+}
+
+/** The only way out of a sealed agent: one socket each, an allow-list, and the credentials that it never sees. */
+export class EgressGateway extends pulumi.ComponentResource {
+  /** Host directory with every agent's own directory. */
+  readonly agentsDirectory: pulumi.Output<string>;
+
+  constructor(name: string, args: EgressGatewayArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("berth:index:EgressGateway", name, {}, opts);
+    const { stack } = args;
+    createContainer(
+      name,
+      serviceContainer({
+        stack,
+        service: Service.egressGateway,
+        image: args.image,
+        limits: { ...serviceLimits, memoryBytes: 512 * MiB },
+        // The Engine makes agents' directories as root; without any capability root is no more than their owner.
+        user: "0:0",
+        env: {
+          BERTH_STACK: stack,
+          BERTH_TEAM: args.team,
+          BERTH_OPERATORS: [...args.operators].sort().join(","),
+          BERTH_PRIVATE_EGRESS: [...args.privateEgress].sort().join(","),
+          MATTERMOST_URL: `http://${Service.mattermost}:${Port.mattermost}`,
+        },
+        binds: [
+          `${runDirectory(stack)}/agents:${Path.agentsRun}`,
+          `${proxyDirectory(stack, Service.egressGateway)}:${Path.proxyRun}:ro`,
+          `${args.tokens.name}:${tokenDirectory}:ro`,
+        ],
+        networks: [args.network.name, args.egress.name],
+        healthcheck: ownHealthcheck,
+      }),
+      "running",
+      // Not on Mattermost: it is needed when an agent speaks, not when the gateway starts.
+      {
+        parent: this,
+        dependsOn: [args.network.resource, args.egress.resource, args.tokens.resource],
+      },
+    );
+    this.agentsDirectory = pulumi.output(`${runDirectory(stack)}/agents`);
+    this.registerOutputs({ agentsDirectory: this.agentsDirectory });
+  }
+}

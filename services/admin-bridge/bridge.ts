@@ -1,0 +1,264 @@
+import type http from "node:http";
+import { join } from "node:path";
+import { Port } from "../../spec/names.ts";
+import { watchDeclarations } from "../common/declarations.ts";
+import type { Log } from "../common/log.ts";
+import { Caretaker } from "./caretaker.ts";
+import { Commands } from "./commands.ts";
+import { Conversation } from "./conversation.ts";
+import { checkDockerHealth } from "./docker-health.ts";
+import { Engine, pause } from "./engine.ts";
+import { Fleet } from "./fleet.ts";
+import { type Health, httpApi, publishedAddresses, type Status } from "./http-api.ts";
+import { Listeners } from "./listeners.ts";
+import { LocalMode } from "./local-mode.ts";
+import { bridgeMetrics } from "./metrics.ts";
+import { agentMode, isDockerMode } from "./mode.ts";
+import { serveOperator } from "./operator.ts";
+import { People } from "./people.ts";
+import { Provisioner } from "./provisioner.ts";
+import { Router } from "./router.ts";
+import { openSession } from "./session.ts";
+import type { BridgeSettings } from "./settings.ts";
+import { Speaker } from "./speaker.ts";
+import { Store } from "./store.ts";
+import { serveTokens, TokenMint } from "./tokens.ts";
+
+/** Between two looks at all containers, beside those that events cause. */
+const lookEveryMs = 10_000;
+/** The Engine's restart policy acts within this after an end; a look before that would see the agent as down. */
+const settleMs = 1_000;
+/** Longest time that leaving takes; the container's stop grace is longer. */
+const leaveWithinMs = 8_000;
+
+/** The admin bridge: what it is made of, and the loops that keep it going. */
+export class Bridge {
+  readonly #settings: BridgeSettings;
+  readonly #log: Log;
+  readonly #port: number;
+  readonly #metrics = bridgeMetrics();
+  readonly #store: Store;
+  readonly #engine: Engine;
+  readonly #local: LocalMode;
+  readonly #fleet: Fleet;
+  readonly #provisioner: Provisioner;
+  readonly #router: Router;
+  readonly #listeners: Listeners;
+  readonly #caretaker: Caretaker;
+  readonly #conversation: Conversation;
+  readonly #servers: http.Server[] = [];
+  readonly #ending = new AbortController();
+  #provisionedOnce = false;
+  #loops: Promise<unknown> = Promise.resolve();
+
+  /** @param port of the HTTP interface; 0: any that is free */
+  constructor(settings: BridgeSettings, log: Log, port: number = Port.adminBridge) {
+    const { stack, operators, team, channel, mattermostUrl: url } = settings;
+    const path = settings.data === ":memory:" ? ":memory:" : join(settings.data, "bridge.db");
+    const store = new Store(path);
+    const engine = new Engine(settings.proxy, stack);
+    const local = new LocalMode(settings.localSocket);
+    const people = new People();
+    const speaker = new Speaker(log);
+    const metrics = this.#metrics;
+    const dockerMode = isDockerMode();
+    const tell = (text: string) => speaker.notice(text);
+    const fleet = new Fleet({ engine, store, metrics, log, dockerMode, tell });
+    const provisioner = new Provisioner({ local, stack, store, metrics, log });
+    const platform = () => this.#inWords();
+    const commands = new Commands({
+      fleet,
+      people,
+      speaker,
+      store,
+      metrics,
+      log,
+      operators,
+      platform,
+    });
+    const router = new Router({
+      fleet,
+      provisioner,
+      people,
+      commands,
+      speaker,
+      store,
+      metrics,
+      log,
+    });
+    const onDirect = router.heardBy.bind(router);
+    const listeners = new Listeners({ local, url, stack, store, log, onDirect });
+    this.#conversation = new Conversation({
+      url,
+      open: () => openSession({ local, url, stack, team, channel, store, log }),
+      router,
+      provisioner,
+      people,
+      speaker,
+      metrics,
+      log,
+      onSession: () => this.#caretaker.run(),
+    });
+    this.#caretaker = new Caretaker({
+      stack,
+      operators,
+      fleet,
+      provisioner,
+      listeners,
+      people,
+      speaker,
+      store,
+      log,
+      signal: this.#ending.signal,
+      session: () => this.#conversation.session,
+      onDone: (session) => {
+        this.#provisionedOnce = true;
+        this.#conversation.settled(session);
+      },
+    });
+    [this.#settings, this.#log, this.#port] = [settings, log, port];
+    [this.#store, this.#engine, this.#local] = [store, engine, local];
+    [this.#fleet, this.#provisioner, this.#router] = [fleet, provisioner, router];
+    this.#listeners = listeners;
+    this.#declareGauges();
+  }
+
+  /** Opens the interfaces and begins. Resolves when they listen; the work goes on until {@link close}. */
+  async open(): Promise<void> {
+    const { tokenSocket, operatorSocket, allowedHosts, stack, proxy } = this.#settings;
+    const [log, local, provisioner, store] = [
+      this.#log,
+      this.#local,
+      this.#provisioner,
+      this.#store,
+    ];
+    const api = httpApi({
+      health: () => this.health(),
+      status: () => this.status(),
+      metrics: () => this.#metrics.render(),
+      allowedHosts,
+      addresses: await publishedAddresses(),
+      log,
+    });
+    await new Promise<void>((resolve, reject) => {
+      api.once("error", reject);
+      api.listen(this.#port, resolve);
+    });
+    this.#servers.push(api);
+    const mint = new TokenMint({ local, provisioner, store, metrics: this.#metrics, stack });
+    const find = (name: string) => this.#caretaker.find(name);
+    this.#servers.push(await serveTokens({ path: tokenSocket, mint, log, find }));
+    const isAgent = (name: string) => this.#fleet.find(name) !== undefined;
+    const ready = () => this.#provisionedOnce && this.#conversation.session !== undefined;
+    const operator = { path: operatorSocket, local, provisioner, store, log, isAgent, ready };
+    this.#servers.push(await serveOperator(operator));
+    const signal = this.#ending.signal;
+    const look = () => void this.#fleet.look();
+    this.#loops = Promise.all([
+      watchDeclarations(proxy, {
+        signal,
+        log,
+        onChange: (list) => {
+          this.#caretaker.declare(list);
+          look();
+        },
+      }),
+      this.#engine.follow({
+        signal,
+        log,
+        onConnected: look,
+        onEvent: (event) => {
+          if (this.#fleet.event(event)) setTimeout(look, settleMs).unref();
+        },
+      }),
+      this.#lookAgainAndAgain(signal),
+      this.#conversation.keep(signal),
+    ]);
+  }
+
+  /** Port of the HTTP interface. */
+  get port(): number {
+    const address = this.#servers[0]?.address();
+    return typeof address === "object" && address !== null ? address.port : this.#port;
+  }
+
+  /** Mattermost hears us and we it, and the declarations have been acted on. */
+  get ready(): boolean {
+    return this.#conversation.hearing && this.#provisionedOnce;
+  }
+
+  /** Ends all work; own tokens are revoked where Mattermost is there. The agents go on as they are. */
+  async close(): Promise<void> {
+    this.#ending.abort();
+    for (const server of this.#servers) {
+      server.close();
+      server.closeAllConnections();
+    }
+    const leave = async () => {
+      await this.#caretaker.idle();
+      await this.#listeners.close();
+      const { session } = this.#conversation;
+      if (session) await this.#local.revokeToken(session.tokenId).catch(() => undefined);
+      await this.#loops;
+    };
+    await Promise.race([leave(), pause(leaveWithinMs, new AbortController().signal)]);
+    this.#router.flush();
+    this.#store.close();
+  }
+
+  async health(): Promise<Health> {
+    const { stack, defaultImage } = this.#settings;
+    const docker = await checkDockerHealth(this.#engine, stack, defaultImage);
+    const allThere = docker.socketConnected && docker.imageAvailable && docker.networkExists;
+    return { ok: !isDockerMode() || allThere, mode: agentMode(), docker };
+  }
+
+  status(): Status {
+    return {
+      stack: this.#settings.stack,
+      ready: this.ready,
+      agents: this.#fleet.agents.map((agent) => ({
+        name: agent.name,
+        activation: agent.declaration.activation,
+        driver: agent.declaration.driver,
+        state: agent.state,
+        answered: agent.answered,
+        ...(agent.greeting === undefined ? {} : { greeting: agent.greeting }),
+        ...(agent.lastError === undefined ? {} : { lastError: agent.lastError }),
+      })),
+    };
+  }
+
+  #inWords(): string {
+    const docker = this.#fleet.engineUp ? "answers" : "does not answer";
+    const count = this.#fleet.agents.length;
+    return `Stack ${this.#settings.stack}: Mattermost is connected, Docker ${docker}, ${count} agents are declared.`;
+  }
+
+  #declareGauges(): void {
+    this.#metrics.gauge("berth_agents", "Declared agents, by state.", () =>
+      (["running", "asleep", "stopped", "local", "failed"] as const).map((state) => [
+        { state },
+        this.#fleet.agents.filter((agent) => agent.state === state).length,
+      ]),
+    );
+    this.#metrics.gauge("berth_chat_up", "1 while the WebSocket to Mattermost hears.", () => [
+      [{}, Number(this.#conversation.hearing)],
+    ]);
+    this.#metrics.gauge("berth_engine_up", "1 while the socket proxy answers.", () => [
+      [{}, Number(this.#fleet.engineUp)],
+    ]);
+    this.#metrics.gauge("berth_listeners", "Bots for whose direct messages we listen.", () => [
+      [{}, this.#listeners.size],
+    ]);
+  }
+
+  async #lookAgainAndAgain(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#fleet.look();
+      // A bot that could not be made is tried again, and a removal that Mattermost's absence held up.
+      this.#caretaker.run();
+      await pause(lookEveryMs, signal);
+    }
+  }
+}

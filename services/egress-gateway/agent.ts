@@ -1,0 +1,243 @@
+import http from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Declaration } from "../../spec/declaration.ts";
+import { sendJson } from "../common/http.ts";
+import { type Log, reasonOf } from "../common/log.ts";
+import { Audit } from "./audit.ts";
+import { Egress, type EgressOptions } from "./egress/egress.ts";
+import type { Limits } from "./limits.ts";
+import { Mattermost } from "./mattermost/mattermost.ts";
+import { apiPrefix } from "./mattermost/routes.ts";
+import { type Mint, TokenHolder } from "./mattermost/tokens.ts";
+import type { Upstream } from "./mattermost/upstream.ts";
+import { endWithJson } from "./reply.ts";
+import { selfAnswer, selfPath } from "./self.ts";
+import { placeSocket, removeFile, type SocketFile } from "./socket-file.ts";
+import { writeTokenFile } from "./token-file.ts";
+
+/** What every agent's side of the gateway is made from. */
+export interface AgentOptions {
+  readonly log: Log;
+  readonly limits: Limits;
+  readonly egress: EgressOptions;
+  readonly upstream: Upstream;
+  readonly mint: Mint;
+  readonly team: string;
+}
+
+/** Files of one agent in its directory. */
+export interface AgentPaths {
+  readonly socket: string;
+  readonly botToken: string;
+}
+
+/**
+ * A kind of request with a path (`GET /…`) that an agent may make of the gateway. One more of these is how a new
+ * service for agents is added, for instance a model endpoint whose key the gateway holds.
+ */
+interface Mode {
+  readonly takes: (path: string) => boolean;
+  readonly request: (
+    request: http.IncomingMessage,
+    response: http.ServerResponse,
+  ) => void | Promise<void>;
+  readonly upgrade?: (request: http.IncomingMessage, near: Duplex, head: Buffer) => Promise<void>;
+}
+
+/** The gateway's side of one agent: its socket, its bot's token, its ways out. Who connects here *is* that agent. */
+export class Agent {
+  #declaration: Declaration;
+  readonly #paths: AgentPaths;
+  readonly #options: AgentOptions;
+  readonly #audit: Audit;
+  readonly #egress: Egress;
+  readonly #holder: TokenHolder;
+  readonly #mattermost: Mattermost;
+  readonly #modes: readonly Mode[];
+  readonly #open = new Set<Socket>();
+  #server: http.Server | undefined;
+  #file: SocketFile | undefined;
+  #closed = false;
+
+  constructor(declaration: Declaration, paths: AgentPaths, options: AgentOptions) {
+    const { log, limits } = options;
+    const { name } = declaration;
+    this.#declaration = declaration;
+    this.#paths = paths;
+    this.#options = options;
+    this.#audit = new Audit(name, log, limits.logLinesPerSecond);
+    this.#egress = new Egress(name, this.#audit, limits, options.egress);
+    this.#egress.allow(declaration.egress);
+    this.#holder = new TokenHolder({
+      agent: name,
+      mint: options.mint,
+      limits,
+      log,
+      onChange: () => this.#tokenChanged(),
+    });
+    this.#mattermost = new Mattermost(this.#audit, limits, options.upstream, this.#holder);
+    this.#modes = [
+      {
+        takes: (path) => path.startsWith(`${apiPrefix}/`),
+        request: (request, response) => this.#mattermost.request(request, response),
+        upgrade: (request, near, head) => this.#mattermost.upgrade(request, near, head),
+      },
+      { takes: (path) => path === selfPath, request: this.#self },
+      { takes: (path) => path === "/healthz", request: this.#health },
+    ];
+  }
+
+  /** Begins to listen and to fetch the bot's token. @throws Error where the socket cannot be placed */
+  async start(): Promise<void> {
+    await this.#listen();
+    this.#holder.start().catch((error: unknown) => this.#report("token-missing", error));
+    if (!this.#ownsToken()) await removeFile(this.#paths.botToken);
+  }
+
+  /** Takes a changed declaration: what it no longer allows is cut, all else goes on. */
+  async update(declaration: Declaration): Promise<void> {
+    const owned = this.#ownsToken();
+    this.#declaration = declaration;
+    this.#egress.allow(declaration.egress);
+    if (owned === this.#ownsToken()) return;
+    if (owned) await removeFile(this.#paths.botToken);
+    else await this.#tokenChanged();
+  }
+
+  /** Puts the socket back where somebody took it away. @throws Error where that fails */
+  async sweep(): Promise<void> {
+    if (this.#closed || (await this.#file?.inPlace())) return;
+    this.#options.log.warn("socket-replaced", { agent: this.#declaration.name });
+    await this.#listen();
+  }
+
+  /** Checks a token of whose end nobody would tell: of a WebSocket that went deaf, or in the agent's own hands. */
+  async check(): Promise<void> {
+    if (this.#mattermost.openSockets > 0 || this.#ownsToken()) await this.#mattermost.check();
+  }
+
+  /** Ends everything of this agent; its socket and token files are gone when the promise resolves. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#holder.close();
+    await this.#file?.remove();
+    await removeFile(this.#paths.botToken);
+    this.#server?.close();
+    this.#mattermost.close();
+    this.#egress.close();
+    for (const socket of this.#open) socket.destroy();
+  }
+
+  async #listen(): Promise<void> {
+    const server = this.#makeServer();
+    const before = this.#server;
+    this.#file = await placeSocket(server, this.#paths.socket, 0o666);
+    this.#server = server;
+    // Connections of the one before go on; it only stops to listen.
+    before?.close();
+  }
+
+  #makeServer(): http.Server {
+    const { limits } = this.#options;
+    const server = http.createServer({
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      connectionsCheckingInterval: Math.min(limits.headersMs, 5_000),
+      shouldUpgradeCallback: (request) =>
+        request.headers.upgrade?.toLowerCase() === "websocket" &&
+        this.#mode(request)?.upgrade !== undefined,
+    });
+    server.maxConnections = limits.connections;
+    server.on("drop", () =>
+      this.#audit.write("connection", { decision: "deny", reason: "too-many" }),
+    );
+    server.on("connection", (socket) => {
+      this.#open.add(socket);
+      socket.on("close", () => this.#open.delete(socket));
+    });
+    server.on("request", (request, response) => {
+      response.on("error", () => {});
+      this.#run(response, () => this.#request(request, response));
+    });
+    server.on("upgrade", (request, near, head) => {
+      this.#run(near, () => this.#mode(request)?.upgrade?.(request, near, head));
+    });
+    server.on("connect", (request, near, head) => {
+      this.#run(near, () => this.#egress.connect(request, near, head));
+    });
+    server.on("clientError", (error: NodeJS.ErrnoException, near) => {
+      if (error.code === "ECONNRESET" || !near.writable) near.destroy();
+      else endWithJson(near, 400, { message: "The request is malformed.", reason: "malformed" });
+      this.#audit.write("connection", { decision: "deny", reason: error.code ?? "malformed" });
+    });
+    return server;
+  }
+
+  #mode(request: http.IncomingMessage): Mode | undefined {
+    const path = (request.url ?? "").split("?", 1)[0] ?? "";
+    return this.#modes.find((mode) => mode.takes(path));
+  }
+
+  #request(request: http.IncomingMessage, response: http.ServerResponse): void | Promise<void> {
+    const url = request.url ?? "";
+    if (!url.startsWith("/")) return this.#egress.plain(request, response);
+    const mode = this.#mode(request);
+    if (mode) return mode.request(request, response);
+    this.#audit.write("request", {
+      decision: "deny",
+      method: request.method,
+      path: url.split("?", 1)[0]?.slice(0, 200),
+      reason: "no-such-path",
+    });
+    sendJson(response, 404, {
+      message: `Served here: ${apiPrefix}/… (Mattermost), ${selfPath}, /healthz, and proxy requests.`,
+      reason: "no-such-path",
+    });
+  }
+
+  readonly #self = (request: http.IncomingMessage, response: http.ServerResponse): void => {
+    const { bot } = this.#holder;
+    if (request.method !== "GET")
+      sendJson(response, 405, { message: "only GET", reason: "method" });
+    else if (bot) sendJson(response, 200, selfAnswer(this.#declaration, bot, this.#options.team));
+    else sendJson(response, 503, { message: "The bot is not known yet.", reason: "not-ready" });
+  };
+
+  readonly #health = (_request: http.IncomingMessage, response: http.ServerResponse): void => {
+    const ok = this.#holder.bot !== undefined;
+    sendJson(response, ok ? 200 : 503, { ok });
+  };
+
+  /** The agent talks to Mattermost itself, over the network, and holds its token. */
+  #ownsToken(): boolean {
+    return this.#declaration.network === "mattermost";
+  }
+
+  async #tokenChanged(): Promise<void> {
+    const { bot } = this.#holder;
+    try {
+      if (bot && this.#ownsToken() && !this.#closed)
+        await writeTokenFile(this.#paths.botToken, bot.token);
+    } catch (error) {
+      this.#report("token-file", error);
+    }
+    this.#mattermost.dropOldSockets();
+  }
+
+  /** Runs one exchange. Its failure ends that exchange and nothing else. */
+  #run(to: http.ServerResponse | Duplex, exchange: () => void | Promise<void>): void {
+    Promise.resolve()
+      .then(exchange)
+      .catch((error: unknown) => {
+        this.#report("exchange-failed", error);
+        to.destroy();
+      });
+  }
+
+  #report(event: string, error: unknown): void {
+    this.#options.log.error(event, { agent: this.#declaration.name, reason: reasonOf(error) });
+  }
+}

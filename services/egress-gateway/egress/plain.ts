@@ -1,0 +1,91 @@
+import http from "node:http";
+import type { Socket } from "node:net";
+import type { Limits } from "../limits.ts";
+import { endToEndHeaders } from "../reply.ts";
+import { ReachError } from "./reach.ts";
+import type { Carried } from "./splice.ts";
+
+/** Methods of plain requests. TRACE would show what a server sees; the rest nobody needs. */
+const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+
+/** Client headers that do not go on: those for this proxy, and those that the request gets anew. */
+const dropped = new Set(["host", "expect", "content-length", "http2-settings"]);
+
+/**
+ * Sends one request over an open connection and its answer back. The Host header says what the allow-list saw.
+ * @returns how it ended
+ * @throws ReachError where no answer began; the caller then still can answer
+ */
+export function relayPlain(relay: {
+  readonly request: http.IncomingMessage;
+  readonly response: http.ServerResponse;
+  readonly socket: Socket;
+  readonly host: string;
+  readonly path: string;
+  readonly limits: Limits;
+  readonly signal: AbortSignal;
+  readonly carried: Carried;
+}): Promise<string> {
+  const { request, response, socket, limits, signal, carried } = relay;
+  const method = request.method ?? "";
+  if (!methods.has(method)) {
+    socket.destroy();
+    throw new ReachError("denied", "method", `${method} is not carried by this proxy.`);
+  }
+  const length = request.headers["content-length"];
+  const headers: http.OutgoingHttpHeaders = {
+    ...endToEndHeaders(request.rawHeaders, (name) => !dropped.has(name)),
+    host: relay.host,
+    // The parser has already refused a length that is no number or contradicts another one.
+    ...(length === undefined ? {} : { "content-length": length }),
+  };
+  return new Promise((resolve, reject) => {
+    let begun = false;
+    const sent = http.request({
+      createConnection: () => socket,
+      method,
+      path: relay.path,
+      headers,
+      setDefaultHeaders: false,
+      maxHeaderSize: limits.headerBytes,
+    });
+    const fail = (reason: string) => {
+      clearTimeout(timer);
+      sent.destroy();
+      if (!begun)
+        return reject(
+          new ReachError(
+            reason === "no-answer" ? "timeout" : "unreachable",
+            reason,
+            `${relay.host} gave no answer.`,
+          ),
+        );
+      response.destroy();
+      resolve(reason);
+    };
+    const timer = setTimeout(() => fail("no-answer"), limits.answerMs);
+    socket.setTimeout(limits.tunnelIdleMs, () => fail("idle"));
+    signal.addEventListener("abort", () => fail("cut"), { once: true });
+    sent.on("error", () => fail("connection-lost"));
+    sent.on("response", (answer) => {
+      begun = true;
+      clearTimeout(timer);
+      response.writeHead(
+        answer.statusCode ?? 502,
+        endToEndHeaders(answer.rawHeaders, () => true),
+      );
+      answer.on("data", (part: Buffer) => {
+        carried.received += part.length;
+      });
+      answer.on("error", () => fail("connection-lost"));
+      answer.pipe(response);
+      response.on("finish", () => resolve("ended"));
+      response.on("close", () => resolve("ended"));
+    });
+    request.on("data", (part: Buffer) => {
+      carried.sent += part.length;
+    });
+    request.on("error", () => fail("connection-lost"));
+    request.pipe(sent);
+  });
+}

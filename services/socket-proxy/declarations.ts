@@ -1,0 +1,149 @@
+import { canonicalJson, type Json } from "../../spec/canonical.ts";
+import { type Declaration, decodeDeclaration } from "../../spec/declaration.ts";
+import { Label } from "../../spec/names.ts";
+import { type Log, reasonOf } from "../common/log.ts";
+import type { Engine } from "./engine.ts";
+import { type EngineEvents, sleep } from "./events.ts";
+import { asList, asObject, asText, asTexts } from "./json.ts";
+import * as upstream from "./upstream.ts";
+
+/** Burst of volume events that are answered by one look. */
+const debounceMs = 50;
+/** A look without a reason, should an event ever be missed. */
+const pollMs = 30_000;
+/** The volumes of 400 agents with the largest declaration, twice as long in JSON. */
+const maxBytes = 32 * 1024 * 1024;
+
+/** The stack's declarations, as they stand in the labels of its volumes. */
+export class Declarations {
+  readonly #engine: Engine;
+  readonly #stack: string;
+  readonly #log: Log;
+  readonly #listeners = new Set<(line: string) => void>();
+  #line: string | undefined;
+  #refused: ReadonlySet<string> = new Set();
+  #running: Promise<readonly Declaration[]> | undefined;
+  #next: Promise<readonly Declaration[]> | undefined;
+
+  constructor(options: { readonly engine: Engine; readonly stack: string; readonly log: Log }) {
+    this.#engine = options.engine;
+    this.#stack = options.stack;
+    this.#log = options.log;
+  }
+
+  /** The last list known, as one line of canonical JSON; undefined before the first look. */
+  get line(): string | undefined {
+    return this.#line;
+  }
+
+  /** Calls `listener` with the whole list after each change. @returns ends it */
+  subscribe(listener: (line: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Looks now. Calls during a look share the one that begins after it, so each caller sees what was there when it called.
+   * @throws EngineError
+   */
+  refresh(): Promise<readonly Declaration[]> {
+    if (!this.#running) {
+      this.#running = this.#look().finally(() => {
+        this.#running = undefined;
+      });
+      return this.#running;
+    }
+    this.#next ??= this.#running
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = undefined;
+        return this.refresh();
+      });
+    return this.#next;
+  }
+
+  /** Keeps the list current until the signal ends it. */
+  async follow(events: EngineEvents, signal: AbortSignal): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const soon = () => {
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        void this.#tryRefresh();
+      }, debounceMs);
+    };
+    const stop = events.listen({
+      connected: soon,
+      event: (event) => {
+        if (event.type === "volume" && /^(create|destroy)$/.test(event.action)) soon();
+      },
+    });
+    while (!signal.aborted) {
+      await this.#tryRefresh();
+      await sleep(this.#line === undefined ? 1_000 : pollMs, signal);
+    }
+    clearTimeout(timer);
+    stop();
+  }
+
+  async #tryRefresh(): Promise<void> {
+    try {
+      await this.refresh();
+    } catch (error) {
+      this.#log.warn("declarations-unread", { reason: reasonOf(error) });
+    }
+  }
+
+  async #look(): Promise<readonly Declaration[]> {
+    const answer = await this.#engine.json(upstream.listDeclarations(this.#stack), { maxBytes });
+    const { declarations, problems } = readDeclarations(this.#stack, asObject(answer).Volumes);
+    for (const [volume, problem] of problems) {
+      if (!this.#refused.has(volume)) this.#log.error("declaration-refused", { volume, problem });
+    }
+    this.#refused = new Set(problems.keys());
+    const line = canonicalJson(declarations as unknown as Json);
+    if (line !== this.#line) {
+      this.#line = line;
+      for (const listener of this.#listeners) listener(line);
+    }
+    return declarations;
+  }
+}
+
+/**
+ * Reads the declarations out of a volume list: for each agent the newest valid one (Engine times are whole seconds; at a
+ * tie the last by volume name), sorted by agent. Volumes that hold none are given back with what is wrong.
+ */
+export function readDeclarations(
+  stack: string,
+  volumes: unknown,
+): {
+  readonly declarations: readonly Declaration[];
+  readonly problems: ReadonlyMap<string, string>;
+} {
+  const newest = new Map<string, { declaration: Declaration; created: number; volume: string }>();
+  const problems = new Map<string, string>();
+  for (const item of asList(volumes)) {
+    const volume = asObject(item);
+    const labels = asTexts(volume.Labels);
+    const text = labels[Label.declaration];
+    if (text === undefined || labels[Label.stack] !== stack) continue;
+    const name = asText(volume.Name);
+    try {
+      const declaration = decodeDeclaration(text);
+      if (declaration.stack !== stack || declaration.name !== labels[Label.agent]) {
+        throw new Error("its stack and agent labels name another than the declaration does");
+      }
+      const created = Date.parse(asText(volume.CreatedAt)) || 0;
+      const other = newest.get(declaration.name);
+      const wins =
+        !other || created > other.created || (created === other.created && name > other.volume);
+      if (wins) newest.set(declaration.name, { declaration, created, volume: name });
+    } catch (error) {
+      problems.set(name, reasonOf(error).slice(0, 500));
+    }
+  }
+  const declarations = [...newest.values()]
+    .map((entry) => entry.declaration)
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { declarations, problems };
+}

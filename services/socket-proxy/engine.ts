@@ -1,0 +1,187 @@
+import http from "node:http";
+import { Denial, notFound } from "./denial.ts";
+import type { EngineCall } from "./upstream.ts";
+
+/** Largest JSON answer of the Engine that is read. */
+const maxAnswerBytes = 8 * 1024 * 1024;
+/** The Engine has this long to answer, where a call sets no other bound. */
+const deadlineMs = 60_000;
+
+/** How a call may be answered. */
+export interface CallOptions {
+  readonly deadlineMs?: number;
+  readonly maxBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The Engine could not be asked, or its answer could not be used. `kind` says which, for the mapping to a client. */
+export class EngineError extends Error {
+  readonly kind: "down" | "late" | "unusable" | "refused";
+  /** The Engine's status, where it refused. */
+  readonly status: number;
+  /** One of a few known causes, in our own words. */
+  readonly known: string | undefined;
+
+  constructor(kind: EngineError["kind"], message: string, status = 0, cause?: string) {
+    super(message);
+    this.name = "EngineError";
+    this.kind = kind;
+    this.status = status;
+    this.known = cause;
+  }
+}
+
+/** The Engine behind its unix socket. It sends what upstream.ts made, and nothing else. */
+export class Engine {
+  readonly #socketPath: string;
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath;
+  }
+
+  /** Sends a call and reads its JSON answer; undefined for an empty one. @throws EngineError */
+  async json(call: EngineCall, options: CallOptions = {}): Promise<unknown> {
+    const { text } = await this.#read(call, options);
+    if (text === "") return undefined;
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      throw new EngineError("unusable", "the Engine's answer is no JSON");
+    }
+  }
+
+  /** Sends a call whose answer is a status only. @returns the status, 2xx or 304 @throws EngineError */
+  async status(call: EngineCall, options: CallOptions = {}): Promise<number> {
+    return (await this.#read(call, options)).status;
+  }
+
+  async #read(call: EngineCall, options: CallOptions): Promise<{ status: number; text: string }> {
+    const late = AbortSignal.timeout(options.deadlineMs ?? deadlineMs);
+    const signal = options.signal ? AbortSignal.any([late, options.signal]) : late;
+    try {
+      const answer = await this.#send(call, signal);
+      const text = await readAll(answer, options.maxBytes ?? maxAnswerBytes);
+      const status = answer.statusCode ?? 0;
+      if ((status >= 200 && status < 300) || status === 304) return { status, text };
+      throw refusal(status, text);
+    } catch (error) {
+      if (late.aborted) throw new EngineError("late", "the Engine did not answer in time");
+      throw error;
+    }
+  }
+
+  /**
+   * Sends a call and gives its open answer, for `wait`, `logs` and `events`. No deadline once it has begun.
+   * @throws EngineError where the Engine refuses or does not begin to answer in time
+   */
+  async stream(call: EngineCall, signal: AbortSignal): Promise<http.IncomingMessage> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), deadlineMs);
+    try {
+      const answer = await this.#send(call, AbortSignal.any([signal, late.signal]));
+      if (answer.statusCode === 200) return answer;
+      throw refusal(answer.statusCode ?? 0, await readAll(answer, maxAnswerBytes));
+    } catch (error) {
+      if (late.signal.aborted) throw new EngineError("late", "the Engine did not answer in time");
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #send(call: EngineCall, signal: AbortSignal): Promise<http.IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const headers: Record<string, string | number> = { host: "docker" };
+      if (call.body !== undefined) {
+        headers["content-type"] = "application/json";
+        headers["content-length"] = Buffer.byteLength(call.body);
+      } else if (call.method === "POST") {
+        headers["content-length"] = 0;
+      }
+      const request = http.request({
+        socketPath: this.#socketPath,
+        method: call.method,
+        path: call.path,
+        headers,
+        agent: false,
+        signal,
+        maxHeaderSize: 16 * 1024,
+      });
+      request.on("response", resolve);
+      // The Engine has no reason to switch protocols; taking it up would open a way for raw bytes.
+      request.on("upgrade", (_answer, socket) => {
+        socket.destroy();
+        reject(new EngineError("unusable", "the Engine wanted to switch protocols"));
+      });
+      request.on("error", () => reject(new EngineError("down", "the Engine does not answer")));
+      request.end(call.body);
+    });
+  }
+}
+
+async function readAll(answer: http.IncomingMessage, most: number): Promise<string> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const part of answer as AsyncIterable<Buffer>) {
+      size += part.length;
+      if (size > most)
+        throw new EngineError("unusable", `the Engine's answer is over ${most} bytes`);
+      parts.push(part);
+    }
+  } catch (error) {
+    if (error instanceof EngineError) throw error;
+    throw new EngineError("down", "the Engine broke off its answer");
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
+/** What the Engine's own words can mean. They are matched, never passed on: they name foreign objects and paths. */
+const causes: readonly (readonly [RegExp, string])[] = [
+  [/no such image|image .*not found/i, "its image is not on this Engine"],
+  [
+    /executable file not found|no such file or directory.*exec|exec.*no such file/i,
+    "the image does not hold the program that it is to run",
+  ],
+  [/exec format error/i, "the image is for another machine type"],
+  [/permission denied/i, "the program that it is to run may not be run"],
+  [/bind source path does not exist/i, "a directory that it mounts is not there"],
+  [/port is already allocated|address already in use/i, "a port that it publishes is taken"],
+  [/no space left on device/i, "the disk of the Engine is full"],
+  [/network .*not found/i, "a network that it is on is not there"],
+  [/cannot allocate memory|out of memory/i, "the Engine's host is out of memory"],
+  [/is paused/i, "it is paused"],
+  [/is marked for removal|removal .*in progress/i, "it is being removed"],
+];
+
+function refusal(status: number, text: string): EngineError {
+  const cause = causes.find(([pattern]) => pattern.test(text))?.[1];
+  if (status < 400 || status > 599) {
+    return new EngineError("unusable", `the Engine answered with status ${status}`, status);
+  }
+  return new EngineError("refused", `the Engine refused (status ${status})`, status, cause);
+}
+
+/** The answer to a client for whatever went wrong while its intent was carried out. Fixed words only. */
+export function denialOf(error: unknown): Denial {
+  if (error instanceof Denial) return error;
+  if (!(error instanceof EngineError)) {
+    return new Denial(500, "internal", "the socket proxy failed; its log says why");
+  }
+  if (error.kind === "down") return new Denial(503, "engine-down", "the Engine does not answer");
+  if (error.kind === "late") {
+    return new Denial(504, "engine-late", "the Engine did not answer in time");
+  }
+  if (error.kind === "unusable") {
+    return new Denial(502, "engine-answer", "the Engine's answer could not be used");
+  }
+  if (error.status === 404 && error.known === undefined) return notFound();
+  if (error.status === 409) {
+    return new Denial(
+      409,
+      "engine-conflict",
+      error.known ?? "the container's state does not allow it",
+    );
+  }
+  return new Denial(500, "engine-refused", error.known ?? "the Engine could not do it");
+}

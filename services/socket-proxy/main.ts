@@ -1,0 +1,15 @@
+import { serveHealth } from "../common/health.ts";
+import { runService } from "../common/service.ts";
+import { readConfig } from "./config.ts";
+import { dropPrivileges } from "./privileges.ts";
+import { checkEngine, startProxy } from "./run.ts";
+
+runService("socket-proxy", async ({ log, env, signal }) => {
+  const config = readConfig(env);
+  const group = await dropPrivileges(config);
+  log.info("privileges", { uid: process.getuid?.() ?? -1, socketGroup: group ?? null });
+  await checkEngine(config, log);
+  const proxy = await startProxy(config, { log, signal });
+  await serveHealth(proxy.healthy);
+  await proxy.done;
+});
