@@ -1,7 +1,7 @@
 import { BlockList, isIP } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { channelPattern, egressPattern, userPattern } from "./spec/declaration-check.ts";
+import { channelPattern, userPattern } from "./spec/declaration-check.ts";
 import { stackNamePattern } from "./spec/names.ts";
 
 /** The stack's configuration, checked, with every default filled in. */
@@ -49,6 +49,9 @@ const port = json(
 const list = (pattern: RegExp, wanted: string) =>
   json(z.array(text(pattern, wanted), `must be a list, each item ${wanted}`));
 
+/** Host names; an address, whose last part is all digits, is none. */
+const hostPattern =
+  /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const absolutePath = /^(\/[^\0:]+)?$/;
 
 /** The keys of `Pulumi.<stack>.yaml`, without their namespace. A key that is not here is a mistake. */
@@ -79,7 +82,7 @@ const schema = z.strictObject({
   channel: text(channelPattern, "a channel name like town-square").default("town-square"),
   secretsDirectory: text(absolutePath, "an absolute path without a colon").default(""),
   isolatedGateway: flag,
-  privateEgress: list(egressPattern, "a host like models.example.com or 10.0.0.5:8443").default([]),
+  privateEgress: list(hostPattern, "a host name like models.internal.example.com").default([]),
   allowMovingTags: flag,
 });
 
@@ -106,7 +109,7 @@ export function readConfig(
     const [namespace, name = ""] = key.split(":", 2);
     if (namespace === "berth") own[name] = value;
     else if (namespace !== "pulumi")
-      problems.push(`${key}: nothing reads it; remove it, or write berth:${closest(name)}`);
+      problems.push(`${key}: nothing reads it; remove it, or ${meant(name)}`);
   }
   const read = schema.safeParse(own);
   if (!read.success) problems.push(...read.error.issues.flatMap(describe));
@@ -192,9 +195,7 @@ function isPrivate(address: string): boolean {
 
 function describe(issue: z.core.$ZodIssue): string[] {
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map(
-      (key) => `berth:${key}: is not known; did you mean berth:${closest(key)}?`,
-    );
+    return issue.keys.map((key) => `berth:${key}: is not known; ${meant(key)}`);
   }
   const path = issue.path
     .map((part, i) =>
@@ -204,10 +205,14 @@ function describe(issue: z.core.$ZodIssue): string[] {
   return [`berth:${path}: ${issue.message}`];
 }
 
-/** The known key that takes the fewest changed letters. */
-function closest(key: string): string {
-  const best = configKeys.map((known) => ({ known, changes: distance(key, known) }));
-  return best.sort((a, b) => a.changes - b.changes)[0]?.known ?? "";
+/** The known key that a wrong one was probably meant to be, or all of them. */
+function meant(key: string): string {
+  const nearest = configKeys
+    .map((known) => ({ known, changes: distance(key, known) }))
+    .sort((a, b) => a.changes - b.changes)[0];
+  return nearest && nearest.changes * 2 <= nearest.known.length
+    ? `did you mean berth:${nearest.known}?`
+    : `known keys: ${configKeys.join(", ")}`;
 }
 
 /** Levenshtein's distance, without regard to case. */

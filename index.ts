@@ -9,9 +9,10 @@ const { agents: fleet } = await import("./agents/index.ts").catch((error: unknow
 });
 
 // Pulumi takes a stack trace for every property of every resource, which is most of the time of a run without changes.
+const config = loadConfig();
 const stackTraceLimit = Error.stackTraceLimit;
 Error.stackTraceLimit = 0;
-const outputs = program(loadConfig(), fleet);
+const outputs = program(config, fleet);
 Error.stackTraceLimit = stackTraceLimit;
 
 export const { stackName, mattermostUrl, adminUrl, mattermost, agents } = outputs;

@@ -109,7 +109,6 @@ export function program(
       stack,
       image: imageOf(Service.egressGateway),
       team,
-      operators,
       privateEgress: config.privateEgress,
       network: networks.mattermost,
       egress: networks.egress,

@@ -20,7 +20,9 @@ export function problemsOfFleet(agents: readonly Member[]): string[] {
 }
 
 /** Sets of agents of which each hears itself by way of the others, sorted; each agent is in one at most. */
-function loops(agents: readonly Member[]): string[][] {
+function loops(fleet: readonly Member[]): string[][] {
+  // Who answers mentions only is in no loop.
+  const agents = fleet.filter((agent) => agent.chat.trigger === "all");
   const heardBy = new Map(
     agents.map((speaker) => [
       speaker.name,
@@ -45,7 +47,6 @@ function loops(agents: readonly Member[]): string[][] {
 function hears(listener: Member, speaker: Member): boolean {
   return (
     listener.name !== speaker.name &&
-    listener.chat.trigger === "all" &&
     listener.chat.channels.some((channel) => speaker.chat.channels.includes(channel)) &&
     admits(listener.chat.access, speaker.name)
   );

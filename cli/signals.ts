@@ -15,8 +15,9 @@ export function catchSignals(): void {
     process.on(signal, () => {
       const first = code === undefined;
       code ??= codes[signal];
-      if (!first || (runningCount() === 0 && !deferred)) process.exit(code);
+      const nothingRuns = runningCount() === 0;
       stopRunning(signal);
+      if (!first || (nothingRuns && !deferred)) process.exit(code);
     });
   }
 }

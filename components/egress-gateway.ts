@@ -13,9 +13,7 @@ export interface EgressGatewayArgs {
   readonly stack: string;
   readonly image: string;
   readonly team: string;
-  /** User names that agents may tell from other people. */
-  readonly operators: readonly string[];
-  /** Private destinations that agents may reach where their allow-list names them. */
+  /** Host names that may lead to private addresses, for agents whose allow-list names them too. */
   readonly privateEgress: readonly string[];
   readonly network: StackNetwork;
   readonly egress: StackNetwork;
@@ -43,7 +41,6 @@ export class EgressGateway extends pulumi.ComponentResource {
         env: {
           BERTH_STACK: stack,
           BERTH_TEAM: args.team,
-          BERTH_OPERATORS: [...args.operators].sort().join(","),
           BERTH_PRIVATE_EGRESS: [...args.privateEgress].sort().join(","),
           MATTERMOST_URL: `http://${Service.mattermost}:${Port.mattermost}`,
         },

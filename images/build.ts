@@ -1,10 +1,9 @@
 import { createWriteStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { type EngineClient, versionOf } from "../cli/engine-api.ts";
 import { bundleProgram } from "./bundle.ts";
-import { launcherOf } from "./bundle-options.ts";
 import { Cache } from "./cache.ts";
 import { imageLabel, imageReference, isImageName } from "./catalog.ts";
 import { type DebianContext, debianTree } from "./debian.ts";
@@ -149,7 +148,14 @@ async function entriesOf(
         },
       ];
     case "bundle":
-      return programEntries(item.path, await bundleProgram(root, item.entry), item.compileCache);
+      return [
+        {
+          type: "file",
+          path: item.path,
+          mode: 0o444,
+          content: await bundleProgram(root, item.entry),
+        },
+      ];
     case "node":
       return nodeEntries(cache, architecture, await debianTree(context, agentTree), folder);
     case "npm-package":
@@ -166,14 +172,4 @@ async function entriesOf(
         ),
       ];
   }
-}
-
-/** A program as a file of its own, or behind a launcher that turns on its compile cache. */
-function programEntries(path: string, program: Buffer, compileCache?: string): LayerEntry[] {
-  const file = (name: string, content: Buffer): LayerEntry => {
-    return { type: "file", path: name, mode: 0o444, content };
-  };
-  if (compileCache === undefined) return [file(path, program)];
-  const whole = path.replace(/\.mjs$/, ".program.mjs");
-  return [file(path, Buffer.from(launcherOf(compileCache, basename(whole)))), file(whole, program)];
 }

@@ -18,8 +18,3 @@ export const bundleOptions = {
 /** Gives CommonJS packages inside an ES module the `require` that they expect. Only where there are packages. */
 export const requireBanner =
   'import{createRequire as berthRequire}from"node:module";const require=berthRequire(import.meta.url);';
-
-/** Turns a compile cache on before a program is loaded. Not by environment variable, which children would inherit. */
-export function launcherOf(compileCache: string, program: string): string {
-  return `import{enableCompileCache}from"node:module";enableCompileCache("${compileCache}");await import("./${program}");\n`;
-}

@@ -44,21 +44,25 @@ export async function buildImage(
   for await (const part of answer as AsyncIterable<string>) {
     const lines = (rest + part).split("\n");
     rest = lines.pop() ?? "";
-    for (const line of lines) tail = (tail + readLine(reference, line)).slice(-600);
+    for (const line of lines) tail = (tail + readLine(reference, line, tail)).slice(-600);
   }
-  tail += readLine(reference, rest);
+  tail += readLine(reference, rest, tail);
   if (answer.statusCode !== 200 || !(await hasImage(engine, reference)))
     throw new Error(
       `${reference} cannot be built: the Engine stopped with status ${answer.statusCode} after "${tail.trim()}"`,
     );
 }
 
-/** One line of the build's report. @returns its text @throws Error where it reports the end of the build */
-function readLine(reference: string, line: string): string {
+/**
+ * One line of the build's report. @param before the last of what the build said
+ * @returns its text @throws Error where it reports a failure
+ */
+function readLine(reference: string, line: string, before: string): string {
   if (line.trim() === "") return "";
   const { stream, error, message } = JSON.parse(line) as Record<string, string | undefined>;
   const failure = error ?? message;
-  if (failure !== undefined) throw new Error(`${reference} cannot be built: ${failure.trim()}`);
+  if (failure !== undefined)
+    throw new Error(`${reference} cannot be built: ${failure.trim()} (after: ${before.trim()})`);
   return stream ?? "";
 }
 

@@ -36,16 +36,8 @@ export type Ingredient =
   | { readonly kind: "text"; readonly path: string; readonly mode: number; readonly text: string }
   /** A file of this repository. */
   | { readonly kind: "file"; readonly path: string; readonly mode: number; readonly from: string }
-  /**
-   * A TypeScript program of this repository, bundled to one file. With a compile cache the file at `path` only turns that
-   * on and loads the program beside it; the cache is filled by {@link warm}.
-   */
-  | {
-      readonly kind: "bundle";
-      readonly path: string;
-      readonly entry: string;
-      readonly compileCache?: string;
-    }
+  /** A TypeScript program of this repository, bundled to one file. */
+  | { readonly kind: "bundle"; readonly path: string; readonly entry: string }
   /** Node's binary, its shared libraries and the CA certificates. */
   | { readonly kind: "node"; readonly version: string; readonly suite: string }
   /** A package of the npm registry, unpacked under `path`, with links to its commands in `/usr/local/bin`. */
@@ -82,33 +74,6 @@ const bundle = (name: string, entry: string): Ingredient => ({
   path: `/opt/berth/${name}.mjs`,
   entry,
 });
-/** Compiled code of the agents' programs: written once in the build, read at every start. */
-const compileCache = "/opt/berth/compile-cache";
-const cached = (name: string, entry: string): Ingredient => ({
-  kind: "bundle",
-  path: `/opt/berth/${name}.mjs`,
-  entry,
-  compileCache,
-});
-
-/**
- * A build step that runs each program for a moment, as the user that will run it, because Node keeps a cache per user.
- * What a program says is of no matter, it has nobody to talk to; but a cache must come of it.
- */
-function warm(...programs: readonly string[]): string {
-  const hello = { jsonrpc: "2.0", id: 1, method: "initialize", params: { protocolVersion: 1 } };
-  const script = [
-    'const { spawnSync } = require("node:child_process");',
-    `for (const program of ${JSON.stringify(programs)})`,
-    `  spawnSync(process.execPath, [program], { input: ${JSON.stringify(`${JSON.stringify(hello)}\n`)}, env: { BERTH_AGENT: "warm-up" }, timeout: 1500 });`,
-    `const made = require("node:fs").readdirSync("${compileCache}", { recursive: true });`,
-    "if (made.length <= 2 * " +
-      programs.length +
-      ") throw new Error(`the compile cache is not filled: ${made}`);",
-  ];
-  return `RUN ${json("/usr/local/bin/node", "-e", script.join(" "))}`;
-}
-
 const json = (...words: readonly string[]) => JSON.stringify(words);
 
 /** Passwd lines of the users that services run under; an image has no others. */
@@ -275,9 +240,8 @@ export const recipes: Readonly<Record<ImageName, Recipe>> = {
   "agent-base": {
     base: "debian",
     ingredients: [
-      cached("agent-runner", "services/agent-runner/main.ts"),
-      cached("demo-agent", "services/agent-runner/demo-agent/main.ts"),
-      directory(compileCache, Uid.agent),
+      bundle("agent-runner", "services/agent-runner/main.ts"),
+      bundle("demo-agent", "services/agent-runner/demo-agent/main.ts"),
       text(
         "/usr/local/bin/demo-agent",
         '#!/bin/sh\nexec /usr/local/bin/node /opt/berth/demo-agent.mjs "$@"\n',
@@ -289,7 +253,6 @@ export const recipes: Readonly<Record<ImageName, Recipe>> = {
     lines: [
       `USER ${Uid.agent}:${Uid.agent}`,
       `WORKDIR ${Path.workspace}`,
-      warm("/opt/berth/agent-runner.mjs", "/opt/berth/demo-agent.mjs"),
       `ENTRYPOINT ${json("/usr/local/bin/node", "/opt/berth/agent-runner.mjs")}`,
     ],
   },

@@ -118,6 +118,9 @@ export interface ServiceArgs {
   readonly healthcheck: Healthcheck;
 }
 
+/** Networks that lead outside. */
+const outward = [Network.egress, Network.ingress] as const;
+
 /** Renders a platform service: hardened like an agent, with the reach that it declares. */
 export function serviceContainer(args: ServiceArgs): ContainerSpec {
   return sealLabels({
@@ -138,7 +141,14 @@ export function serviceContainer(args: ServiceArgs): ContainerSpec {
       PortBindings: [...(args.ports ?? [])].sort((a, b) => a.containerPort - b.containerPort),
     },
     Networks: Object.fromEntries(
-      [...args.networks].sort().map((network) => [network, [args.service]]),
+      // No names on the networks that lead outside: the parts do not talk to each other there, and a name that is on
+      // two networks of a container comes out as either address.
+      [...args.networks]
+        .sort()
+        .map((network) => [
+          network,
+          outward.some((name) => network === objectName(args.stack, name)) ? [] : [args.service],
+        ]),
     ),
   });
 }

@@ -25,7 +25,7 @@ npm_ci() {
     grep -qE 'EINTEGRITY|EUSAGE|EBADPLATFORM|CERT' "$log" && break
     sleep "$try"
   done
-  cat "$log" >&2
+  head -n 20 "$log" >&2 # what follows is npm's usage
   fail "npm could not install the packages of $1 (above: why); check the network and run this again"
 }
 

@@ -58,7 +58,7 @@ start() {
   need ip iproute2
   mkdir -p -m 0711 "$data"
   mkdir -p -m 0755 "$run"
-  mkdir -p "$tree/var/lib/docker" "$tree/run/berth" "$tree$run"
+  mkdir -p "$tree/var/lib/docker" "$tree/run/berth" "$tree$run" "$tree/.host"
   rm -f "$run/docker.sock" "$run/dockerd.pid"
   # Who may use the socket: the host's group "docker" where there is one, else a number that no group has. The tree's own
   # group "docker" would be some other group of the host.
@@ -70,7 +70,7 @@ start() {
   setsid "${inside[@]}" unshare --mount bash -euc '
     tree=$1 data=$2 run=$3 group=$4
     mount --make-rprivate /
-    mount --bind "$tree" "$tree" # image builds remount their root, which has to be a mount of its own
+    mount --bind "$tree" "$tree"
     mount -t proc proc "$tree/proc"
     mount --rbind /sys "$tree/sys"
     mount --rbind /dev "$tree/dev"
@@ -78,7 +78,11 @@ start() {
     mount --bind /run/berth "$tree/run/berth"
     mount --bind "$run" "$tree$run"
     cp -L /etc/resolv.conf "$tree/etc/resolv.conf"
-    exec chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+    # Not chroot: a command run inside a container (health checks are such) would then see the root of the host.
+    cd "$tree"
+    pivot_root . .host
+    umount -l /.host
+    exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
       dockerd -H "unix://$run/docker.sock" --exec-root "$run/exec" --pidfile "$run/dockerd.pid" --group "$group"
   ' berth-engine "$tree" "$data" "$run" "${group:-62375}" </dev/null >"$run/dockerd.log" 2>&1 &
 }
@@ -96,8 +100,10 @@ stop() {
     [ ! -e "/proc/$pid" ] || kill -KILL "$pid"
   fi
   rm -rf "$run"
-  # The RAM directory is given back when nothing is in it any more.
-  if mountpoint -q /run/berth && [ -z "$(ls -A /run/berth)" ]; then umount /run/berth 2>/dev/null || true; fi
+  # The RAM directory is given back when nothing is in it and no other Engine may hold it.
+  if mountpoint -q /run/berth && [ -z "$(ls -A /run/berth)" ] && ! grep -qx dockerd /proc/[0-9]*/comm 2>/dev/null; then
+    umount /run/berth 2>/dev/null || true
+  fi
 }
 
 # Addresses of RFC 5737 (documentation), so that they meet nobody's own.

@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, linkSync, mkdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { onPath, root } from "../paths.ts";
 import { run } from "../run.ts";
 import { type GoProgram, goBuild } from "./go-build.ts";
@@ -61,11 +61,22 @@ export async function ensurePulumi(options: {
   // One after the other: a Go build uses every core by itself.
   const built = await goBuild(cli, options);
   const host = await goBuild(languageHost, options);
+  // Side by side, as in Pulumi's own download: the CLI takes a language host beside it without a warning.
+  const folder = join(options.cache, "bin", `${built.key}-${host.key}`);
+  for (const { path } of [built, host]) linkInto(folder, path);
   return {
     says: `${built.fresh || host.fresh ? "built" : "reusing the built"} ${pinned.cli.join(".")} and its Node language host`,
-    folders: [dirname(built.path), dirname(host.path)],
-    cli: built.path,
+    folders: [folder],
+    cli: join(folder, cli.name),
   };
+}
+
+/** Puts a file into a folder under its own name, by a hard link. */
+function linkInto(folder: string, path: string): void {
+  const place = join(folder, basename(path));
+  if (existsSync(place)) return;
+  mkdirSync(folder, { recursive: true });
+  linkSync(path, place);
 }
 
 async function versionOf(

@@ -69,7 +69,12 @@ export function containerArgs(spec: ContainerSpec, run: Run): docker.ContainerAr
     volumes: [...host.Binds].sort().map(volumeArgs),
     // Beside `networksAdvanced` the provider must decide the mode itself.
     ...(networks.length > 0
-      ? { networksAdvanced: networks.map(([name, aliases]) => ({ name, aliases: [...aliases] })) }
+      ? {
+          networksAdvanced: networks.map(([name, aliases]) => ({
+            name,
+            ...(aliases.length > 0 ? { aliases: [...aliases] } : {}),
+          })),
+        }
       : { networkMode: host.NetworkMode }),
     ...(host.PortBindings.length > 0
       ? {

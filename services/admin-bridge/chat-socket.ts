@@ -45,6 +45,9 @@ export class ChatSocket {
   #check: NodeJS.Timeout | undefined;
   #hello: NodeJS.Timeout | undefined;
   #closed = false;
+  /** The present connection was accepted, and something was heard on it. */
+  #accepted = false;
+  #heard = false;
   #connections = 0;
 
   constructor(options: ChatSocketOptions) {
@@ -60,17 +63,25 @@ export class ChatSocket {
     this.#client.addMissedMessageListener(() => undefined);
     const opened = () => {
       this.#connections += 1;
+      this.#accepted = true;
       this.#watch();
     };
     this.#client.addFirstConnectListener(opened);
     this.#client.addReconnectListener(opened);
-    this.#client.addCloseListener(() => {
+    this.#client.addCloseListener((failures) => {
       this.#unwatch();
-      if (!this.#closed) options.onClose?.();
+      if (this.#closed) return;
+      // The server takes any token at the upgrade and closes a bad one's socket without a word; what stands between
+      // may refuse the upgrade itself.
+      const speechless = this.#accepted && !this.#heard;
+      this.#accepted = false;
+      this.#heard = false;
+      options.onClose?.();
+      if (speechless || failures % 10 === 0) options.onSuspect();
     });
     this.#client.addMessageListener((message) => {
       if (this.#closed) return;
-      clearTimeout(this.#hello);
+      this.#hears();
       if (message.event === "hello") {
         // A resumed connection has none: so every `hello` means that posts may have been missed.
         options.onNew();
@@ -118,13 +129,21 @@ export class ChatSocket {
     this.#unwatch();
     const ask = () =>
       this.#client.sendMessage("ping", {}, (reply: unknown) => {
-        clearTimeout(this.#hello);
-        if ((reply as { status?: string }).status === "FAIL") this.#options.onSuspect();
-        else this.#options.onAlive?.();
+        if ((reply as { status?: string }).status === "FAIL") {
+          this.#options.onSuspect();
+          return;
+        }
+        this.#hears();
+        this.#options.onAlive?.();
       });
     ask();
     this.#check = setInterval(ask, checkEveryMs);
     this.#hello = setTimeout(() => this.#options.onSuspect(), helloWithinMs);
+  }
+
+  #hears(): void {
+    this.#heard = true;
+    clearTimeout(this.#hello);
   }
 
   #unwatch(): void {

@@ -170,9 +170,10 @@ export class Commands {
 
   #find(name: string | undefined): Agent {
     if (name === undefined) throw new PlainError("Which agent? `list` shows them.");
-    const agent = this.#options.fleet.find(name.replace(/^@/, ""));
+    const wanted = name.replace(/^@/, "");
+    const agent = this.#options.fleet.find(wanted);
     if (!agent) {
-      throw new PlainError(`There is no agent "${inline(name, 40)}"; \`list\` shows them.`);
+      throw new PlainError(`There is no agent "${inline(wanted, 40)}"; \`list\` shows them.`);
     }
     return agent;
   }

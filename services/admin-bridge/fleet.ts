@@ -16,7 +16,7 @@ const steadyMs = 60_000;
 /** How long a declared agent's container may be missing: `pulumi up` makes the declaration before the container. */
 const missingGraceMs = 60_000;
 /** Waits between attempts of a wake while the socket proxy does not answer. */
-const wakeRetriesMs = [250, 500, 1_000, 2_000, 4_000];
+const wakeRetriesMs = [250, 500, 1_000, 2_000];
 const longestBackoffMs = 5 * 60_000;
 
 /** What a message may do to an agent that it addresses. */
@@ -163,7 +163,9 @@ export class Fleet {
     if (event.action === "die") {
       agent.exitCode = event.exitCode ?? agent.exitCode;
       this.#store.runEnded(agent.name, event.exitCode ?? null);
-      const asked = agent.stopping !== undefined || agent.desired === "stopped";
+      // The event of a stop may come after the stop's own answer, which has set the state already.
+      const done = agent.container?.id === event.id && agent.container.state === "exited";
+      const asked = done || agent.stopping !== undefined || agent.desired === "stopped";
       // The Engine's restart policy may bring it back at once: only a later look says that it is down.
       this.#runs.set(agent, event.id, asked ? "exited" : "restarting");
       if (!asked) this.#ended(agent);

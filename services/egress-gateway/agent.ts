@@ -90,8 +90,8 @@ export class Agent {
 
   /** Begins to listen and to fetch the bot's token. @throws Error where the socket cannot be placed */
   async start(): Promise<void> {
-    await this.#listen();
     this.#holder.start().catch((error: unknown) => this.#report("token-missing", error));
+    await this.#listen();
     if (!this.#ownsToken()) await removeFile(this.#paths.botToken);
   }
 
@@ -100,16 +100,16 @@ export class Agent {
     const owned = this.#ownsToken();
     this.#declaration = declaration;
     this.#egress.allow(declaration.egress);
-    if (owned === this.#ownsToken()) return;
-    if (owned) await removeFile(this.#paths.botToken);
-    else await this.#tokenChanged();
+    if (owned && !this.#ownsToken()) await removeFile(this.#paths.botToken);
+    if (!owned && this.#ownsToken()) await this.#tokenChanged();
+    await this.sweep();
   }
 
   /** Puts the socket back where somebody took it away. @throws Error where that fails */
   async sweep(): Promise<void> {
     if (this.#closed || (await this.#file?.inPlace())) return;
-    this.#options.log.warn("socket-replaced", { agent: this.#declaration.name });
     await this.#listen();
+    this.#options.log.warn("socket-put-back", { agent: this.#declaration.name });
   }
 
   /** Checks a token of whose end nobody would tell: of a WebSocket that went deaf, or in the agent's own hands. */

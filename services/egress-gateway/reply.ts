@@ -46,6 +46,19 @@ export function endToEndHeaders(
   return headers;
 }
 
+/**
+ * The header that says where a body ends. Always given with a body, whatever the method: without it the other side
+ * would read the body as its next request.
+ */
+export function framing(
+  body: Buffer | NodeJS.ReadableStream | undefined,
+  length: string | undefined,
+): Record<string, string> {
+  if (body === undefined) return {};
+  if (Buffer.isBuffer(body)) return { "content-length": String(body.length) };
+  return length === undefined ? { "transfer-encoding": "chunked" } : { "content-length": length };
+}
+
 /** Writes an HTTP/1.1 answer with a JSON body to a bare stream and ends it. */
 export function endWithJson(stream: Duplex, status: number, value: unknown): void {
   const body = JSON.stringify(value);

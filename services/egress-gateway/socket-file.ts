@@ -32,7 +32,7 @@ export async function placeSocket(server: Server, path: string, mode: number): P
   await rename(made, path);
   const inPlace = async () => {
     const found = await lstat(path).catch(() => undefined);
-    return found?.isSocket() && found.ino === ino && found.dev === dev;
+    return found?.isSocket() === true && found.ino === ino && found.dev === dev;
   };
   return {
     inPlace,

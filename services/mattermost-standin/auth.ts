@@ -1,6 +1,7 @@
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import type http from "node:http";
 import { sessionExpired } from "./errors.ts";
+import { isId } from "./ids.ts";
 import { type Credential, findCredential } from "./store/credentials.ts";
 import type { Sql } from "./store/database.ts";
 import type { User } from "./store/users.ts";
@@ -43,8 +44,8 @@ export function presentedToken(
   const header = /^(?:bearer|token) +([a-z0-9]{26})$/i.exec(request.headers.authorization ?? "");
   if (header?.[1]) return { token: header[1], fromCookie: false };
   for (const part of (request.headers.cookie ?? "").split(";")) {
-    const cookie = /^\s*MMAUTHTOKEN=([a-z0-9]{26})\s*$/.exec(part);
-    if (cookie?.[1]) return { token: cookie[1], fromCookie: true };
+    const [name, value = ""] = part.trim().split("=");
+    if (name === sessionCookie && isId(value)) return { token: value, fromCookie: true };
   }
   return undefined;
 }

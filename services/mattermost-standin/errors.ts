@@ -3,8 +3,8 @@ export class ApiError extends Error {
   readonly status: number;
   readonly id: string;
 
-  constructor(status: number, id: string, message: string) {
-    super(message);
+  constructor(status: number, id: string, message: string, cause?: unknown) {
+    super(message, cause === undefined ? {} : { cause });
     this.status = status;
     this.id = id;
   }
@@ -64,11 +64,12 @@ export function noSuchPath(): ApiError {
   );
 }
 
-/** Postgres is away. Never a 401: a client would take that for the loss of its token. */
-export function databaseAway(): ApiError {
+/** Postgres is away; `cause` is for the log. Never a 401: a client would take that for the loss of its token. */
+export function databaseAway(cause?: unknown): ApiError {
   return new ApiError(
     503,
     "app.standin.database.app_error",
     "The database does not answer; try again in a moment.",
+    cause,
   );
 }

@@ -33,8 +33,14 @@ export function createApiServer(app: App, local: boolean): http.Server {
   return server;
 }
 
+/** What a request asks for. Never throws: whatever stands behind the host is a path. */
+export function targetOf(request: http.IncomingMessage): URL {
+  const target = request.url ?? "/";
+  return new URL(`http://standin${target.startsWith("/") ? target : "/"}`);
+}
+
 async function serve(app: App, request: http.IncomingMessage, local: boolean): Promise<Reply> {
-  const url = new URL(request.url ?? "/", "http://standin");
+  const url = targetOf(request);
   if (!url.pathname.startsWith(`${base}/`)) {
     const file = local || request.method !== "GET" ? undefined : pageFile(url.pathname);
     if (file) return file;
@@ -61,12 +67,12 @@ async function serve(app: App, request: http.IncomingMessage, local: boolean): P
   });
 }
 
-/** Who calls. On an open route a wrong credential is none. */
-function actorFor(app: App, request: http.IncomingMessage, route: Route): Promise<Actor> {
-  const actor = authenticate(app.db, request);
-  if (route.access !== "open") return actor;
-  return actor.catch((error: unknown) => {
-    if (error instanceof ApiError && (error.status === 401 || error.status === 503)) return nobody;
+/** Who calls. @throws ApiError 401 where a credential is needed and there is none */
+async function actorFor(app: App, request: http.IncomingMessage, route: Route): Promise<Actor> {
+  if (route.access === "open") return nobody;
+  return authenticate(app.db, request).catch((error: unknown) => {
+    if (route.access === "optional" && error instanceof ApiError && error.status === 401)
+      return nobody;
     throw error;
   });
 }

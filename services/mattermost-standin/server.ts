@@ -22,7 +22,7 @@ export interface RunningServer {
 }
 
 /** Longest wait between two tries to reach Postgres. */
-const maxWaitMs = 5_000;
+const maxWaitMs = 1_000;
 
 /**
  * Starts listening at once and brings the schema up to date as soon as Postgres answers; until then health says why not.

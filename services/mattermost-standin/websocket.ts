@@ -6,6 +6,7 @@ import { reasonOf } from "../common/log.ts";
 import { type App, serverVersion } from "./app.ts";
 import { presentedToken } from "./auth.ts";
 import { ApiError } from "./errors.ts";
+import { targetOf } from "./http.ts";
 import { Connection, eventBody } from "./hub.ts";
 import { isId } from "./ids.ts";
 import { tellChannel } from "./posting.ts";
@@ -20,6 +21,8 @@ const pingMs = 60_000;
 const silentMs = 100_000;
 /** Largest request of a client. */
 const maxRequestBytes = 8 * 1024;
+/** Requests that may wait for their answer; a client that sends more without reading is cut off. */
+const maxWaiting = 128;
 
 /** Serves the stream of events on a server's upgrades. Returns what ends it. */
 export function serveWebSocket(app: App, server: http.Server): () => void {
@@ -30,7 +33,7 @@ export function serveWebSocket(app: App, server: http.Server): () => void {
   });
   server.on("upgrade", (request: http.IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
-    const url = new URL(request.url ?? "/", "http://standin");
+    const url = targetOf(request);
     if (url.pathname !== path) return refuse(socket, "404 Not Found");
     if (!originAllowed(app, request)) return refuse(socket, "403 Forbidden");
     credentialOf(app, request)
@@ -87,6 +90,7 @@ class Session {
   #lastHeard = Date.now();
   /** Requests are answered one after the other, in their order. */
   #queue: Promise<void> = Promise.resolve();
+  #waiting = 0;
 
   constructor(app: App, ws: WebSocket) {
     this.#app = app;
@@ -113,11 +117,15 @@ class Session {
     });
     ws.on("error", () => ws.terminate());
     ws.on("message", (data) => {
+      if (++this.#waiting > maxWaiting) ws.terminate();
       this.#queue = this.#queue
         .then(() => this.#receive(data))
         .catch((error: unknown) => {
           this.#app.log.warn("websocket-request-failed", { reason: reasonOf(error) });
           ws.terminate();
+        })
+        .finally(() => {
+          this.#waiting--;
         });
     });
     if (credential) this.#welcome(credential, query);

@@ -7,7 +7,7 @@ import { type Client, isGranted } from "./grants.ts";
 import { type Intent, mutations } from "./intent.ts";
 import { route } from "./route.ts";
 import { type Parts, type Permission, serve } from "./serve.ts";
-import { checkFraming, createListener, type Handlers, sendDenial } from "./transport.ts";
+import { checkFraming, type Handlers, sendDenial } from "./transport.ts";
 
 /** The way of a request: table, grant, framing, then its intent; each refusal is recorded and answered here. */
 export function createHandlers(parts: Parts): Handlers {

@@ -19,7 +19,7 @@ export const oldestVersion = "1.24";
 const dockerWords: ReadonlySet<string> = new Set(
   (
     "archive attach auth build changes commit configs connect containers copy create disconnect distribution events " +
-    "exec export get grpc history images import info json kill load networks nodes pause plugins prune pull push " +
+    "exec export get grpc history images import info kill load networks nodes pause plugins prune pull push " +
     "rename resize restart search secrets services session start stats stop swarm system tag tasks top unpause " +
     "update upgrade version volumes wait"
   ).split(" "),

@@ -12,7 +12,7 @@ import { requestIdHeader } from "./transport.ts";
 import * as upstream from "./upstream.ts";
 
 /** Bytes that may wait for a slow reader of events or declarations; beyond, the reader is dropped, not the events. */
-const maxWaitingBytes = 64 * 1024;
+const maxWaitingBytes = 256 * 1024;
 /** Declarations come as one long line; a reader may lag by this many of them. */
 const maxWaitingLines = 4;
 /** Answer to `wait` of the Engine: a number and a sentence. */

@@ -47,7 +47,8 @@ export function createListener(client: Client, handlers: Handlers): http.Server 
     {
       maxHeaderSize: transportLimits.headerBytes,
       insecureHTTPParser: false,
-      requireHostHeader: true,
+      // Checked below, so that this refusal is on record like any other.
+      requireHostHeader: false,
       headersTimeout: 10_000,
       requestTimeout: 20_000,
       keepAliveTimeout: 15_000,
@@ -102,12 +103,16 @@ function parseDenial(code: string | undefined): Denial {
   return new Denial(400, "http", "it is no well-formed HTTP request");
 }
 
-/** Checks what is common to all verbs: HTTP/1.1, a bounded number of headers, no body. @throws Denial */
+/** Checks what is common to all verbs: HTTP/1.1, one host, a bounded number of headers, no body. @throws Denial */
 export function checkFraming(request: http.IncomingMessage): void {
   if (request.httpVersion !== "1.1")
     throw new Denial(505, "http-version", "only HTTP/1.1 is spoken");
   if (request.rawHeaders.length / 2 > transportLimits.headers) {
     throw new Denial(431, "header-count", "it has too many headers");
+  }
+  const names = request.rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase());
+  if (names.filter((name) => name === "host").length !== 1) {
+    throw new Denial(400, "host", "it must name its host once");
   }
   const length = request.headers["content-length"];
   if (

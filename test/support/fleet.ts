@@ -39,9 +39,12 @@ export const agents = defineFleet([${names.join(", ")}]);
   );
 }
 
-/** A directory with secret files for `file:` references; removed with the stack's copy. */
+/**
+ * A directory with secret files for `file:` references, where every Engine sees it (one in a root tree of its own sees
+ * only what its start names); removed with the stack.
+ */
 export function secretsDirectory(stack: Stack, values: Readonly<Record<string, string>>): string {
-  const directory = join(stack.directory, "secret-files");
+  const directory = `/run/berth/${stack.name}-secret-files`;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   for (const [name, value] of Object.entries(values)) {
     writeFileSync(join(directory, name), `${value}\n`, { mode: 0o600 });

@@ -76,6 +76,7 @@ export class Stack {
       PULUMI_BACKEND_URL: `file://${state}`,
       PULUMI_CONFIG_PASSPHRASE: "test",
       PULUMI_SKIP_UPDATE_CHECK: "true",
+      PULUMI_DEBUG_COMMANDS: "true", // `--event-log`, which tells each step apart
       PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
       DOCKER_HOST: dockerHost,
       NODE_PATH: join(root, "node_modules"),
@@ -177,7 +178,9 @@ export class Stack {
   async remove(): Promise<void> {
     await this.#operation(["destroy", "--yes", "--skip-preview", "--parallel", "32"], true);
     rmSync(this.directory, { recursive: true, force: true });
-    rmSync(`/run/berth/${this.name}`, { recursive: true, force: true });
+    for (const path of [`/run/berth/${this.name}`, `/run/berth/${this.name}-secret-files`]) {
+      rmSync(path, { recursive: true, force: true });
+    }
   }
 
   /** Makes a person through the admin bridge, as `berth user add` does; the password it prints. */

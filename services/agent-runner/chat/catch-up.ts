@@ -126,7 +126,7 @@ export class CatchUp {
       await this.#inbox.offer(post, arrival);
     }
     const newest = posts.at(-1);
-    if (newest) this.#state.advance(channel.id, newest.create_at);
+    if (newest && !this.#inbox.closed) this.#state.advance(channel.id, newest.create_at);
     if (missed > 0) this.#log.info("missed", { channelId: channel.id, messages: missed });
   }
 }

@@ -32,6 +32,8 @@ export class Chat {
   readonly #socket: EventSocket;
   readonly #ending = new AbortController();
   #greeting = false;
+  /** What comes from now on belongs to the next start: nothing may note it as seen. */
+  #closed = false;
 
   constructor(options: ChatOptions) {
     this.#options = options;
@@ -71,6 +73,7 @@ export class Chat {
 
   /** Takes nothing more and ends what runs: softly until `softMs`, hard until `hardMs` (clock times). */
   async stop(softMs: number, hardMs: number): Promise<void> {
+    this.#closed = true;
     this.#inbox.close();
     await this.#conversations.drain(softMs, hardMs);
     this.#ending.abort();
@@ -84,10 +87,12 @@ export class Chat {
 
   /** Remembers that nothing was missed until now. */
   #noteOnline(): void {
+    if (this.#closed) return;
     if (this.#socket.connected && !this.#catchUp.behind) this.#options.state.online(Date.now());
   }
 
   #event(frame: Frame): void {
+    if (this.#closed) return;
     const { data = {} } = frame;
     if (frame.event === "posted") {
       const post = parsePost(data.post);

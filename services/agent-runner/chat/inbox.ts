@@ -37,6 +37,10 @@ export class Inbox {
     this.#self = options.self;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Takes nothing more; what comes from now on is found at the next start. */
   close(): void {
     this.#closed = true;

@@ -100,10 +100,8 @@ export class Turn {
   }
 
   async #prompt(): Promise<StopReason> {
-    const { program, state, workspace, log } = this.#tools;
-    const life = await program.life();
+    const { life, sessionId } = await this.#open();
     this.#life = life;
-    const sessionId = await openSession(life, this.question.thread, { state, workspace, log });
     this.#sessionId = sessionId;
     if (this.#cut) return "cancelled";
     this.#alive();
@@ -111,6 +109,20 @@ export class Turn {
       this.#alive();
       this.#show(update);
     });
+  }
+
+  /** A running program and the thread's session in it. Nothing is begun yet, so one that just ended may be replaced once. */
+  async #open(): Promise<{ readonly life: Life; readonly sessionId: string }> {
+    const { program } = this.#tools;
+    for (let attempt = 1; ; attempt++) {
+      const life = await program.life();
+      try {
+        return { life, sessionId: await openSession(life, this.question.thread, this.#tools) };
+      } catch (error) {
+        if (!life.connection.closed || attempt === 2) throw error;
+        await life.child.exited;
+      }
+    }
   }
 
   #show(update: Update): void {
@@ -177,7 +189,7 @@ const sessionPatience = 60_000;
 async function openSession(
   life: Life,
   thread: string,
-  tools: { readonly state: State; readonly workspace: string; readonly log: Log },
+  tools: Pick<TurnTools, "state" | "workspace" | "log">,
 ): Promise<string> {
   const { connection } = life;
   const known = tools.state.session(thread);

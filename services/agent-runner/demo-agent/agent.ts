@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { Readable, Writable } from "node:stream";
 import * as acp from "@agentclientprotocol/sdk";
 import { answer, type Conversation } from "./commands.ts";
@@ -32,7 +31,7 @@ export class DemoAgent {
         },
       }))
       .onRequest(methods.agent.session.new, ({ params }) => {
-        const session = { id: randomUUID(), cwd: params.cwd, count: 0, turns: [] };
+        const session = { id: newId(), cwd: params.cwd, count: 0, turns: [] };
         this.#sessions.set(session.id, session);
         return { sessionId: session.id };
       })
@@ -144,6 +143,11 @@ export class DemoAgent {
     this.#sessions.set(id, session);
     return session;
   }
+}
+
+/** Unique among this agent's sessions. It is no secret, so no cryptography has to be loaded for it. */
+function newId(): string {
+  return `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
 }
 
 function say(

@@ -1,10 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
-import { hostname, userInfo } from "node:os";
 import { relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fetchThroughProxy } from "./fetch.ts";
 import type { StoredSession } from "./sessions.ts";
-import { runShell } from "./shell.ts";
 
 /** What a command may use. */
 export interface Conversation {
@@ -22,6 +19,7 @@ export interface Conversation {
   }): Promise<string | undefined>;
 }
 
+// What only one command needs is loaded by that command: the agent has to be awake at once.
 type Command = (rest: string, talk: Conversation) => Promise<void>;
 
 const refused = "That was not permitted.";
@@ -38,10 +36,11 @@ Everything else I repeat to you.`;
 
 const commands: Readonly<Record<string, Command>> = {
   help: (_rest, { say }) => say(help),
-  whoami: (_rest, { say, session }) => {
-    const { uid, gid, username } = identity();
-    return say(
-      `I am ${username} (uid ${uid}, gid ${gid}) on host ${hostname()}, working in ${session.cwd}.`,
+  whoami: async (_rest, { say, session }) => {
+    const { hostname } = await import("node:os");
+    const [uid, gid] = [process.getuid?.(), process.getgid?.()];
+    await say(
+      `I am demo-agent (uid ${uid}, gid ${gid}) on host ${hostname()}, working in ${session.cwd}.`,
     );
   },
   count: (_rest, { say, session }) => {
@@ -54,7 +53,8 @@ const commands: Readonly<Record<string, Command>> = {
       title: "Run a shell command",
       kind: "execute",
       rawInput: { command: rest },
-      work: () => runShell(rest, { cwd: session.cwd, env, signal }),
+      work: async () =>
+        (await import("./shell.ts")).runShell(rest, { cwd: session.cwd, env, signal }),
     });
     await say(output ?? refused);
   },
@@ -65,7 +65,7 @@ const commands: Readonly<Record<string, Command>> = {
       title: `Fetch ${rest}`,
       kind: "fetch",
       rawInput: { url: rest },
-      work: () => fetchThroughProxy(new URL(rest), env, signal),
+      work: async () => (await import("./fetch.ts")).fetchThroughProxy(new URL(rest), env, signal),
     });
     await say(output ?? refused);
   },
@@ -128,15 +128,6 @@ export async function answer(asked: string, talk: Conversation): Promise<void> {
   await talk.say("You wrote: ");
   await talk.say(`“${asked}”.`);
   await talk.say(` That is ${asked.length} characters. Write \`help\` to see what I can do.`);
-}
-
-function identity(): { uid: number; gid: number; username: string } {
-  try {
-    return userInfo();
-  } catch {
-    // A uid without a name in the image.
-    return { uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1, username: "nobody" };
-  }
 }
 
 function inWorkspace(cwd: string, name: string): string | undefined {

@@ -1,8 +1,11 @@
-import { once } from "node:events";
-import http from "node:http";
+import type { RequestOptions } from "node:http";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import tls from "node:tls";
+
+// A bundle hoists plain imports to its top, where they would be loaded at every start.
+const { once } = process.getBuiltinModule("node:events");
+const http = process.getBuiltinModule("node:http");
+const tls = process.getBuiltinModule("node:tls");
 
 const maxBytes = 64 * 1024;
 const shownCharacters = 500;
@@ -65,7 +68,7 @@ async function overTunnel(url: URL, proxy: URL, signal: AbortSignal): Promise<st
   }
 }
 
-function get(options: http.RequestOptions): Promise<string> {
+function get(options: RequestOptions): Promise<string> {
   return new Promise((resolve, reject) => {
     const sent = http.get({ ...options, agent: false, timeout: timeoutMs }, (answer) => {
       const parts: Buffer[] = [];

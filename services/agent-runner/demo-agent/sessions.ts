@@ -22,7 +22,7 @@ export class SessionFiles {
 
   /** A kept session, or nothing. Ids are ours alone, so no other name is looked up. */
   async read(id: string): Promise<StoredSession | undefined> {
-    if (!/^[0-9a-f-]{36}$/.test(id)) return undefined;
+    if (!/^[0-9a-z]+-[0-9a-z]+$/.test(id)) return undefined;
     try {
       return JSON.parse(await readFile(join(this.#directory, `${id}.json`), "utf8"));
     } catch {

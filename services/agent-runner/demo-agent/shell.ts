@@ -1,4 +1,5 @@
-import { spawn } from "node:child_process";
+// A bundle hoists plain imports to its top, where they would be loaded at every start.
+const { spawn } = process.getBuiltinModule("node:child_process");
 
 const maxBytes = 8 * 1024;
 const maxMs = 30_000;

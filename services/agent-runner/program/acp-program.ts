@@ -1,10 +1,10 @@
-import { createInterface } from "node:readline";
 import { type Log, reasonOf } from "../../common/log.ts";
 import type { Timing } from "../settings.ts";
 import { pause, within } from "../wait.ts";
 import type { AcpConnection } from "./acp.ts";
 import { type Child, startChild } from "./child.ts";
 import { NotRunning } from "./errors.ts";
+import { readLines } from "./lines.ts";
 import { Restarts } from "./restarts.ts";
 import { redact, type Secrets } from "./secrets.ts";
 
@@ -70,7 +70,7 @@ export class AcpProgram {
 
   /** The running program. @throws NotRunning with a sentence when it does not come within the patience */
   async life(patienceMs = this.#timing.programPatience): Promise<Life> {
-    if (this.#life) return this.#life;
+    if (this.#life && !this.#life.connection.closed) return this.#life;
     if (this.#blocked) throw new NotRunning(this.#problem);
     const coming = new Promise<Life | undefined>((resolve) => this.#waiting.push(resolve));
     const found = await within(patienceMs, coming, undefined);
@@ -110,6 +110,7 @@ export class AcpProgram {
     if (!this.#child) return;
     this.#log.info("program-replaced", { why });
     this.#replaced = true;
+    this.#life = undefined;
     await this.#child.stop(10_000);
   }
 
@@ -131,8 +132,8 @@ export class AcpProgram {
     const child = startChild(launch.command, launch);
     this.#child = child;
     const lastLines: string[] = [];
-    createInterface({ input: child.stderr }).on("line", (line) => {
-      lastLines.push(line.slice(0, 2_000));
+    void readLines(child.stderr, (line) => {
+      lastLines.push(line);
       if (lastLines.length > keptLines) lastLines.shift();
     });
     let problem: string | undefined;
@@ -144,7 +145,8 @@ export class AcpProgram {
       if (!connection) throw new Error(`no answer to initialize in ${this.#timing.initialize} ms`);
       this.#up({ connection, child, sessions: new Set() });
     } catch (error) {
-      problem = child.exit ? undefined : reasonOf(error);
+      // The pipes of a program that ended break a moment before its exit is known, and that says more.
+      if (!(await within(500, child.exited, undefined))) problem = reasonOf(error);
       child.signal("SIGKILL");
     }
     const exit = await child.exited;

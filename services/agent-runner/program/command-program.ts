@@ -1,15 +1,12 @@
-import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { Log } from "../../common/log.ts";
 import type { Timing } from "../settings.ts";
 import { pause, within } from "../wait.ts";
 import type { Launch } from "./acp-program.ts";
 import { type Child, startChild } from "./child.ts";
+import { readLines } from "./lines.ts";
 import { Restarts } from "./restarts.ts";
 import { redact, type Secrets } from "./secrets.ts";
-
-/** Longest line of the program that goes to the log whole, in characters. */
-const maxLine = 8_000;
 
 /** Keeps a program with a bridge of its own running: its output to the log, restarts with growing waits. */
 export class CommandProgram {
@@ -73,9 +70,9 @@ export class CommandProgram {
     }
   }
 
-  async #copy(stream: string, from: Readable, secrets: Secrets): Promise<void> {
-    for await (const line of createInterface({ input: from })) {
-      this.#log.info("program", { stream, line: redact(line.slice(0, maxLine), secrets) });
-    }
+  #copy(stream: string, from: Readable, secrets: Secrets): Promise<void> {
+    return readLines(from, (line) =>
+      this.#log.info("program", { stream, line: redact(line, secrets) }),
+    );
   }
 }

@@ -1,7 +1,7 @@
 import http from "node:http";
 import type { Socket } from "node:net";
 import type { Limits } from "../limits.ts";
-import { endToEndHeaders } from "../reply.ts";
+import { endToEndHeaders, framing } from "../reply.ts";
 import { ReachError } from "./reach.ts";
 import type { Carried } from "./splice.ts";
 
@@ -33,11 +33,11 @@ export function relayPlain(relay: {
     throw new ReachError("denied", "method", `${method} is not carried by this proxy.`);
   }
   const length = request.headers["content-length"];
+  const hasBody = length !== undefined || request.headers["transfer-encoding"] !== undefined;
   const headers: http.OutgoingHttpHeaders = {
     ...endToEndHeaders(request.rawHeaders, (name) => !dropped.has(name)),
     host: relay.host,
-    // The parser has already refused a length that is no number or contradicts another one.
-    ...(length === undefined ? {} : { "content-length": length }),
+    ...framing(hasBody ? request : undefined, length),
   };
   return new Promise((resolve, reject) => {
     let begun = false;
@@ -46,7 +46,6 @@ export function relayPlain(relay: {
       method,
       path: relay.path,
       headers,
-      setDefaultHeaders: false,
       maxHeaderSize: limits.headerBytes,
     });
     const fail = (reason: string) => {
@@ -86,6 +85,7 @@ export function relayPlain(relay: {
       carried.sent += part.length;
     });
     request.on("error", () => fail("connection-lost"));
-    request.pipe(sent);
+    if (hasBody) request.pipe(sent);
+    else sent.end();
   });
 }

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import type { Audit } from "../audit.ts";
 import { type Carried, splice } from "../egress/splice.ts";
 import type { Limits } from "../limits.ts";
-import { headText } from "../reply.ts";
+import { framing, headText } from "../reply.ts";
 import { answerError, type MattermostError } from "./answers.ts";
 import { answerHeaders, requestHeaders } from "./headers.ts";
 import { findRoute } from "./routes.ts";
@@ -203,9 +203,10 @@ export class Mattermost {
     signal: AbortSignal,
   ): Promise<{ answer: http.IncomingMessage | "token-renewed"; retried: boolean }> {
     const attempt = (as: Bot | undefined) => {
-      const headers: http.OutgoingHttpHeaders = requestHeaders(request, this.#upstream.server, as);
-      const length = Buffer.isBuffer(body) ? body.length : request.headers["content-length"];
-      if (body && length !== undefined) headers["content-length"] = length;
+      const headers = {
+        ...requestHeaders(request, this.#upstream.server, as),
+        ...framing(body, request.headers["content-length"]),
+      };
       const { method = "", url: path = "" } = request;
       return this.#upstream.send({ method, path, headers, body }, signal);
     };

@@ -118,7 +118,6 @@ export class Upstream {
       method: call.method,
       path: call.path,
       headers: call.headers,
-      setDefaultHeaders: false,
       maxHeaderSize: this.#limits.headerBytes,
     };
   }

@@ -1,5 +1,5 @@
 /** The page's stream of events, in the browser: one WebSocket that comes back and goes on where it was. */
-export const live = String.raw`
+export const live = `
 const stream = { socket: null, id: "", next: 0, wait: 1000, timer: 0, typing: new Map() };
 
 function showLive(on, text) {

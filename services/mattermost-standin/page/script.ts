@@ -30,6 +30,7 @@ const otherOf = (channel) => channel.name.split("__").find((id) => id !== state.
 const titleOf = (channel) => channel.type === "D" ? nameOf(otherOf(channel)) : channel.display_name || channel.name;
 
 function showLogin() {
+  localStorage.removeItem("session");
   state.me = null;
   stopLive();
   $("chat").hidden = true;
@@ -39,6 +40,7 @@ function showLogin() {
 
 async function start() {
   state.me = await api("GET", "/users/me");
+  localStorage.setItem("session", "1");
   state.users.set(state.me.id, state.me);
   state.team = (await api("GET", "/users/me/teams"))[0] || null;
   $("login").hidden = true;
@@ -223,7 +225,9 @@ addEventListener("DOMContentLoaded", () => {
   });
   $("reply-cancel").addEventListener("click", () => setReply(""));
   $("logout-button").addEventListener("click", () => api("POST", "/users/logout").finally(showLogin));
-  start().catch(showLogin);
+  // Whether there may be a session is remembered, since scripts cannot see the cookie.
+  if (localStorage.getItem("session")) start().catch(showLogin);
+  else showLogin();
 });
 `;
 

@@ -31,8 +31,8 @@ export interface Route {
   /** Below `/api/v4`; `:name` is a part that varies. */
   readonly path: string;
   readonly handle: (call: Call) => Promise<Reply>;
-  /** `open`: no credential needed. Default: one is. */
-  readonly access?: "open";
+  /** `open`: credentials are not looked at. `optional`: a wrong one is none. Default: one is needed. */
+  readonly access?: "open" | "optional";
   /** Also served on the local-mode socket, as on the real server. */
   readonly local?: true;
   /** The body is bytes, not JSON. */

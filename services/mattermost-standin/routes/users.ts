@@ -227,7 +227,7 @@ async function statusByIds(call: Call): Promise<Reply> {
 }
 
 export const userRoutes: readonly Route[] = [
-  { method: "POST", path: "/users", handle: create, access: "open", local: true },
+  { method: "POST", path: "/users", handle: create, access: "optional", local: true },
   { method: "GET", path: "/users", handle: list, local: true },
   { method: "POST", path: "/users/ids", handle: byIds, local: true },
   { method: "POST", path: "/users/usernames", handle: byNames },

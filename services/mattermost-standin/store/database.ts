@@ -151,11 +151,11 @@ function translate(error: unknown): unknown {
     // Class 22: a value that Postgres cannot hold, such as a NUL character in a text.
     if (error.code?.startsWith("22")) return badBody("text");
     // Classes 08 and 57: connection and operator's intervention (shutdown, starting up); 53: out of resources.
-    return /^(08|57|53)/.test(error.code ?? "") ? databaseAway() : error;
+    return /^(08|57|53)/.test(error.code ?? "") ? databaseAway(error) : error;
   }
   const code = (error as NodeJS.ErrnoException).code ?? "";
   const away =
     /^(ECONNREFUSED|ECONNRESET|ENOENT|EPIPE|ETIMEDOUT|EACCES|ENOTFOUND|EHOSTUNREACH)$/.test(code) ||
     /terminated|timeout|timed out|not queryable|Client has encountered/i.test(error.message);
-  return away ? databaseAway() : error;
+  return away ? databaseAway(error) : error;
 }

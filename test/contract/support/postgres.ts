@@ -81,8 +81,8 @@ function findBinaries(): string | undefined {
 async function fromBinaries(binaries: string): Promise<Postgres> {
   const directory = mkdtempSync(join(tmpdir(), "berth-pg-"));
   // Postgres refuses to run as root.
-  const user = process.getuid?.() === 0 ? unprivileged() : {};
-  if ("uid" in user) chownSync(directory, user.uid, user.gid);
+  const user = process.getuid?.() === 0 ? unprivileged() : undefined;
+  if (user) chownSync(directory, user.uid, user.gid);
   const data = join(directory, "data");
   const quiet = { ...user, cwd: directory, stdio: "ignore" } as const;
   const init = ["-D", data, "-U", "mattermost", "--auth=trust", "--no-sync", "-E", "UTF8"];

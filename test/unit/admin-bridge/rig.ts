@@ -7,6 +7,9 @@ import { createLog } from "../../../services/common/log.ts";
 import { FakeMattermost } from "./fake-mattermost.ts";
 import { FakeProxy, image, until } from "./fake-proxy.ts";
 
+// Mattermost's client library writes frames and events to the console, as in the service's entry.
+console.log = () => undefined;
+
 /** A real bridge between a fake proxy and a fake Mattermost, in a directory of its own. */
 export class Rig {
   readonly directory = mkdtempSync(join(tmpdir(), "berth-bridge-"));
@@ -46,7 +49,9 @@ export class Rig {
 
   /** Starts a bridge and waits until it is ready. */
   async start(change: Partial<BridgeSettings> = {}): Promise<Bridge> {
-    const log = createLog("admin-bridge", (line) => this.lines.push(line));
+    const log = createLog("admin-bridge", (line) => {
+      this.lines.push(line);
+    });
     const bridge = new Bridge(this.settings(change), log, 0);
     this.#bridge = bridge;
     await bridge.open();

@@ -1,4 +1,8 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { forward } from "../../../services/agent-runner/forwarder.ts";
+import { createLog } from "../../../services/common/log.ts";
 import type { Access, Chat } from "../../../spec/declaration.ts";
 import { Bench, declare, until } from "./support/agent.ts";
 
@@ -57,6 +61,7 @@ describe("access", () => {
     const friend = bench.server.say("alice", "@data count");
     await bench.answered(friend.id, "number 1 ");
     expect(bench.server.answers(stranger.id)).toHaveLength(1);
+    await bench.stop();
     const turns = bench.lines.filter((line) => line.includes('"event":"turn"'));
     expect(turns).toHaveLength(1);
   });
@@ -218,6 +223,30 @@ describe("the connection", () => {
     const post = bench.server.say("alice", "@data hello");
     await bench.answered(post.id, "“hello”");
     expect([...bench.server.authorizations]).toEqual([undefined]);
+  });
+
+  it("of an agent on Mattermost's own network goes there, with the token of its file as it is now", async () => {
+    await using bench = new Bench(declare({ network: "mattermost" }));
+    const token = join(bench.directory, "bot-token");
+    await writeFile(token, "first-token\n");
+    const direct = await forward(
+      0,
+      join(bench.directory, "gateway.sock"),
+      createLog("x", () => {}),
+    );
+    await bench.start({
+      env: { PATH: process.env.PATH, MATTERMOST_URL: `http://127.0.0.1:${direct.port}` },
+    });
+    await bench.greeted();
+    await until("online", () => bench.server.open === 1);
+    expect([...bench.server.authorizations]).toEqual(["Bearer first-token"]);
+    await writeFile(token, "second-token\n");
+    bench.server.dropSockets();
+    const post = bench.server.say("alice", "@data hello");
+    await bench.answered(post.id, "“hello”");
+    expect([...bench.server.authorizations]).toEqual(["Bearer first-token", "Bearer second-token"]);
+    expect(bench.log).not.toContain("-token");
+    direct.close();
   });
 
   it("waits for a gateway that comes later than the agent", async () => {

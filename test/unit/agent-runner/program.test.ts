@@ -1,11 +1,21 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { checkHealth } from "../../../services/common/health.ts";
 import { Bench, declare, demoAgent, until } from "./support/agent.ts";
 
 const canary = "canary-7f3a9d-not-for-logs";
-const references = { API_TOKEN: "generated:test" };
+const references = { API_TOKEN: "generated:32" };
+
+/** Ended, or only waiting for its parent to notice. */
+function isGone(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return true;
+  }
+}
 
 async function giveSecret(bench: Bench, value = canary): Promise<void> {
   await mkdir(join(bench.directory, "secrets"), { recursive: true });
@@ -42,13 +52,15 @@ describe("a program that crashes", () => {
   });
 
   it("takes what it started with it", async () => {
-    await using bench = new Bench();
+    const [node, agent] = demoAgent;
+    const script = `sleep 300 & echo $! > helper; exec ${node} ${agent}`;
+    await using bench = new Bench(declare({ program: { acp: ["/bin/sh", "-c", script] } }));
     await bench.start();
     await bench.greeted();
-    const run = bench.server.say("alice", "@data run sleep 300 & echo pid=$!");
-    await bench.answered(run.id, /pid=\d+/, 15_000).catch(() => {});
+    const helper = Number(await readFile(join(bench.workspace, "helper"), "utf8"));
+    expect(process.kill(helper, 0)).toBe(true);
     await bench.stop();
-    expect(bench.log).toContain("program-stopped");
+    await until("helper gone", () => isGone(helper));
   });
 });
 

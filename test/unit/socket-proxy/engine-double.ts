@@ -121,20 +121,22 @@ export class EngineDouble {
     return container;
   }
 
-  #answer(request: Recorded, response: http.ServerResponse): void {
+  #answer(request: Recorded, response: http.ServerResponse): undefined {
     const url = new URL(request.path, "http://engine");
-    const json = (value: unknown, status = 200) => {
+    const json = (value: unknown, status = 200): undefined => {
       response.writeHead(status, { "content-type": "application/json" });
       response.end(`${JSON.stringify(value)}\n`);
     };
-    const missing = () => json({ message: `No such thing: ${request.path}` }, 404);
+    const missing = (): undefined => json({ message: `No such thing: ${request.path}` }, 404);
     const path = url.pathname.replace(/^\/v1\.41/, "");
     const found = (map: Map<string, Members>, key: string) => {
       const value = map.get(decodeURIComponent(key));
-      if (value) json(value);
-      else missing();
+      return value ? json(value) : missing();
     };
-    if (path === "/_ping") return void response.end("OK");
+    if (path === "/_ping") {
+      response.end("OK");
+      return;
+    }
     if (path === "/version") return json({ ApiVersion: "1.45", MinAPIVersion: "1.24" });
     if (path === "/info") {
       return json({ DefaultRuntime: "runc", CgroupVersion: "2", SwapLimit: true });
@@ -167,11 +169,11 @@ export class EngineDouble {
     verb: string,
     request: Recorded,
     response: http.ServerResponse,
-    json: (value: unknown, status?: number) => void,
-  ): void {
-    const state = inspect["State"] as Members;
-    const host = inspect["HostConfig"] as Members;
-    const empty = (status: number) => {
+    json: (value: unknown, status?: number) => undefined,
+  ): undefined {
+    const state = inspect.State as Members;
+    const host = inspect.HostConfig as Members;
+    const empty = (status: number): undefined => {
       response.writeHead(status);
       response.end();
     };
@@ -181,12 +183,12 @@ export class EngineDouble {
       return json({ Warnings: null });
     }
     if (verb === "start") {
-      if (state["Running"]) return empty(304);
+      if (state.Running) return empty(304);
       Object.assign(state, { Running: true, Status: "running" });
       return empty(204);
     }
     if (verb === "stop") {
-      if (!state["Running"]) return empty(304);
+      if (!state.Running) return empty(304);
       this.exit(inspect.Id, 143);
       return empty(204);
     }
@@ -202,7 +204,7 @@ export class EngineDouble {
 
   /** Ends a container. */
   exit(id: string, code: number): void {
-    const state = this.containers.get(id)?.inspect["State"] as Members;
+    const state = this.containers.get(id)?.inspect.State as Members;
     Object.assign(state, { Running: false, Status: "exited", ExitCode: code });
     for (const response of this.#waiting.get(id) ?? []) {
       response.end(`${JSON.stringify({ StatusCode: code })}\n`);
@@ -215,34 +217,34 @@ export class EngineDouble {
     return [...this.containers.values()]
       .map(({ inspect }) => inspect)
       .filter((inspect) => {
-        const labels = labelsOf(inspect["Config"] as Members);
-        const hasLabels = (filters["label"] ?? []).every((wanted) => {
+        const labels = labelsOf(inspect.Config as Members);
+        const hasLabels = (filters.label ?? []).every((wanted) => {
           const [key = "", value] = wanted.split("=");
           return labels[key] === value;
         });
-        const hasId = filters["id"]?.every((id) => inspect.Id.startsWith(id)) ?? true;
-        const hasName = filters["name"]?.every((name) => new RegExp(name).test(inspect.Name)) ?? true;
+        const hasId = filters.id?.every((id) => inspect.Id.startsWith(id)) ?? true;
+        const hasName = filters.name?.every((name) => new RegExp(name).test(inspect.Name)) ?? true;
         return hasLabels && hasId && hasName;
       })
       .map((inspect) => ({
         Id: inspect.Id,
         Names: [inspect.Name],
-        Image: (inspect["Config"] as Members)["Image"],
-        ImageID: inspect["Image"],
+        Image: (inspect.Config as Members).Image,
+        ImageID: inspect.Image,
         Command: "secret-command",
         Created: 1,
-        Labels: labelsOf(inspect["Config"] as Members),
-        State: (inspect["State"] as Members)["Status"],
+        Labels: labelsOf(inspect.Config as Members),
+        State: (inspect.State as Members).Status,
         Status: "Up 2 minutes",
-        HostConfig: { NetworkMode: (inspect["HostConfig"] as Members)["NetworkMode"] },
-        NetworkSettings: inspect["NetworkSettings"],
-        Mounts: inspect["Mounts"],
+        HostConfig: { NetworkMode: (inspect.HostConfig as Members).NetworkMode },
+        NetworkSettings: inspect.NetworkSettings,
+        Mounts: inspect.Mounts,
       }));
   }
 }
 
 function labelsOf(value: Members): Record<string, string> {
-  return (value["Labels"] ?? {}) as Record<string, string>;
+  return (value.Labels ?? {}) as Record<string, string>;
 }
 
 /** The id of the double's one image. */
@@ -284,13 +286,13 @@ export function declarationOf(changes: Partial<Declaration> = {}): Declaration {
 /** What Engine 26.1 answers to an inspect of a container made from a rendering and not yet started (seen there). */
 export function inspectOf(spec: ContainerSpec, id: string): DoubleContainer["inspect"] {
   const { Env, Labels, HostConfig } = spec;
-  const image = imageOf()["Config"] as { Env: string[]; Labels: Record<string, string> };
+  const image = imageOf().Config as { Env: string[]; Labels: Record<string, string> };
   const endpoint = { IPAMConfig: {}, Links: null, DriverOpts: null, NetworkID: "" };
   const networks = Object.entries(spec.Networks).map(([name, aliases]) => [
     name,
     { ...endpoint, Aliases: [...aliases, id.slice(0, 12)] },
   ]);
-  return {
+  return structuredClone({
     Id: id,
     Name: `/${spec.name}`,
     Created: "2026-01-01T00:00:00.5Z",
@@ -372,5 +374,5 @@ export function inspectOf(spec: ContainerSpec, id: string): DoubleContainer["ins
           ? Object.fromEntries(networks)
           : { none: { Aliases: null, IPAMConfig: null } },
     },
-  };
+  });
 }

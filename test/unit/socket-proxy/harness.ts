@@ -2,14 +2,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { agentContainer } from "../../../spec/container.ts";
-import type { Declaration } from "../../../spec/declaration.ts";
-import { Service } from "../../../spec/names.ts";
 import { type Answer, request } from "../../../services/common/http.ts";
 import { createLog } from "../../../services/common/log.ts";
 import { createAudit } from "../../../services/socket-proxy/audit.ts";
-import { type RunningProxy, startProxy, type WatchdogConfig } from "../../../services/socket-proxy/run.ts";
-import { declarationOf, type DoubleContainer, EngineDouble } from "./engine-double.ts";
+import {
+  type RunningProxy,
+  startProxy,
+  type WatchdogConfig,
+} from "../../../services/socket-proxy/run.ts";
+import { agentContainer } from "../../../spec/container.ts";
+import type { Declaration } from "../../../spec/declaration.ts";
+import { Service } from "../../../spec/names.ts";
+import { type DoubleContainer, declarationOf, EngineDouble } from "./engine-double.ts";
 
 /** The double's container of agent `lal`. */
 export const lalId = "a".repeat(64);
@@ -69,7 +73,8 @@ export async function startHarness(watchdog?: WatchdogConfig): Promise<Harness> 
     },
   );
   const port = proxy.ports[0] ?? 0;
-  await eventually(() => engine.eventStreams > 0);
+  // The first sweep of the pids limits is over before a test makes anything.
+  await eventually(() => engine.asked().includes("GET /v1.41/containers/json"));
   return {
     engine,
     proxy,
@@ -124,7 +129,6 @@ export function sendRaw(port: number, bytes: string | Uint8Array, idleMs = 400):
     socket.on("error", done);
     socket.on("close", done);
     socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
-    socket.end();
   });
 }
 

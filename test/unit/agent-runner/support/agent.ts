@@ -40,10 +40,16 @@ export function declare(changes: Partial<Declaration> = {}): Declaration {
 }
 
 /** Waits until a condition holds. @throws Error with the label when it does not within `ms` */
-export async function until(label: string, holds: () => boolean, ms = 10_000): Promise<void> {
+export async function until(
+  label: string | (() => string),
+  holds: () => boolean,
+  ms = 10_000,
+): Promise<void> {
   const giveUpAt = Date.now() + ms;
   while (!holds()) {
-    if (Date.now() > giveUpAt) throw new Error(`not within ${ms} ms: ${label}`);
+    if (Date.now() > giveUpAt) {
+      throw new Error(`not within ${ms} ms: ${typeof label === "string" ? label : label()}`);
+    }
     await new Promise((wake) => setTimeout(wake, 10));
   }
 }
@@ -127,7 +133,8 @@ export class Bench {
     const holds = (message: string) =>
       typeof text === "string" ? message.includes(text) : text.test(message);
     await until(
-      `an answer with ${text}; there is ${JSON.stringify(this.server.answers(root).map((p) => p.message.slice(0, 200)))}`,
+      () =>
+        `an answer with ${text}; there is ${JSON.stringify(this.server.answers(root).map((p) => p.message.slice(0, 200)))}`,
       () => this.server.answers(root).some((post) => holds(post.message)),
       ms,
     );

@@ -1,0 +1,138 @@
+import fc from "fast-check";
+import { type Agent, type AgentInput, defineAgent } from "../../agents/define.ts";
+
+/** Random valid agents, for the laws that hold of any fleet. */
+
+const digest = fc
+  .array(fc.constantFrom(..."0123456789abcdef"), { minLength: 64, maxLength: 64 })
+  .map((digits) => `registry.example.com/agents/one@sha256:${digits.join("")}`);
+
+/** Valid agent names that no part of the platform uses. */
+export const agentName: fc.Arbitrary<string> = fc
+  .tuple(
+    fc.constantFrom(..."abcdefghijklmnopqrstuvwxyz"),
+    fc.array(fc.constantFrom(..."abcdefghijklmnopqrstuvwxyz0123456789-"), {
+      minLength: 2,
+      maxLength: 10,
+    }),
+  )
+  .map(([first, rest]) => `${first}x${rest.join("")}`);
+
+const host = fc.constantFrom(
+  "api.example.com",
+  "*.example.org",
+  "models.example.net:8443",
+  "*.cdn.example.com:444",
+);
+const reference = fc.constantFrom(
+  "op://agents/lal/token",
+  "op://agents/lal/keys/token?attribute=otp",
+  "{{ op://Vault/copilot-bridge/lal-token }}",
+  "file:/run/secrets/token",
+  "env:TOKEN",
+  "generated:32",
+);
+const people = fc.uniqueArray(fc.constantFrom("ada", "grace", "operator"), { maxLength: 3 });
+const channels = fc.uniqueArray(fc.constantFrom("town-square", "builds", "off-topic"), {
+  maxLength: 3,
+});
+
+/** Chat of agents that cannot answer each other without end: who hears everything admits named people only. */
+const chat = fc.oneof(
+  fc.record({
+    channels,
+    trigger: fc.constant("mention" as const),
+    access: fc.oneof(
+      fc.record({
+        mode: fc.constantFrom("allowlist" as const, "blocklist" as const),
+        users: people,
+      }),
+      fc.constant({ mode: "open" as const }),
+    ),
+  }),
+  fc.record({
+    channels,
+    trigger: fc.constant("all" as const),
+    access: fc.record({ mode: fc.constant("allowlist" as const), users: people }),
+  }),
+);
+
+const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
+const command = fc.array(fc.constantFrom("node", "--flag", "serve"), {
+  minLength: 1,
+  maxLength: 3,
+});
+
+const resources = fc.record(
+  {
+    memory: fc.constantFrom("64m", "512m", "1g"),
+    cpus: fc.constantFrom(0.25, 0.5, 1, 1.5, 4),
+    pids: fc.integer({ min: 8, max: 1024 }),
+    tmp: fc.constantFrom("1m", "64m"),
+    stopGraceSeconds: fc.integer({ min: 30, max: 120 }),
+  },
+  { requiredKeys: [] },
+);
+
+const common = {
+  activation: optional(fc.constantFrom("always" as const, "on-demand" as const, "manual" as const)),
+  preset: optional(fc.constantFrom("agent" as const, "worker" as const, "sandbox" as const)),
+  resources: optional(resources),
+  workspace: optional(fc.record({ retain: fc.boolean() })),
+};
+const reaching = {
+  ...common,
+  chat: optional(chat),
+  egress: optional(fc.array(host, { maxLength: 4 })),
+  secrets: optional(
+    fc.dictionary(fc.constantFrom("TOKEN", "API_KEY", "GH_TOKEN"), reference, { maxKeys: 3 }),
+  ),
+};
+
+/** What an agent's file may say, its name apart: every driver, image, network and program that goes together. */
+const body: fc.Arbitrary<Record<string, unknown>> = fc.oneof(
+  fc.record({
+    ...reaching,
+    image: optional(fc.constantFrom("base", "node")),
+    network: optional(fc.constantFrom("sealed" as const, "mattermost" as const)),
+    program: fc.oneof(fc.record({ acp: command }), fc.record({ command })),
+  }),
+  fc.record({
+    ...reaching,
+    image: digest,
+    network: optional(fc.constantFrom("sealed" as const, "mattermost" as const)),
+    program: fc.record({ command }),
+  }),
+  fc.record({
+    ...reaching,
+    driver: fc.constant("local" as const),
+    program: fc.record({ acp: command }),
+  }),
+  fc.record({
+    ...common,
+    image: optional(digest),
+    network: fc.constant("none" as const),
+    program: fc.record({ command }),
+  }),
+);
+
+/** A valid input of `defineAgent`. */
+export function agentInput(name: fc.Arbitrary<string> = agentName): fc.Arbitrary<AgentInput> {
+  return fc
+    .tuple(name, body)
+    .map(
+      ([own, rest]) =>
+        Object.fromEntries(
+          Object.entries({ name: own, ...rest }).filter(([, value]) => value !== undefined),
+        ) as unknown as AgentInput,
+    );
+}
+
+/** Valid agents of different names, in any order. */
+export function agentList(
+  size: { readonly minLength?: number; readonly maxLength?: number } = {},
+): fc.Arbitrary<Agent[]> {
+  return fc
+    .uniqueArray(agentInput(), { maxLength: 5, ...size, selector: (input) => input.name })
+    .map((inputs) => inputs.map(defineAgent));
+}
