@@ -36,8 +36,10 @@ export class EgressGateway extends pulumi.ComponentResource {
         service: Service.egressGateway,
         image: args.image,
         limits: { ...serviceLimits, memoryBytes: 512 * MiB },
-        // The Engine makes agents' directories as root; without any capability root is no more than their owner.
+        // The Engine makes agents' directories as root; root without capabilities is no more than their owner.
+        // CHOWN gives a token file to its agent's user, so that nobody else can read it.
         user: "0:0",
+        capabilities: ["CAP_CHOWN"],
         env: {
           BERTH_STACK: stack,
           BERTH_TEAM: args.team,

@@ -136,7 +136,7 @@ export function serviceContainer(args: ServiceArgs): ContainerSpec {
     HostConfig: {
       ...hardened(args.limits, args.capabilities ?? []),
       Binds: [...args.binds].sort(),
-      NetworkMode: args.networks[0] ?? "none",
+      NetworkMode: [...args.networks].sort()[0] ?? "none",
       Tmpfs: { "/tmp": tmpfsOptions(args.limits.tmpBytes), ...args.tmpfs },
       PortBindings: [...(args.ports ?? [])].sort((a, b) => a.containerPort - b.containerPort),
     },

@@ -31,7 +31,7 @@ export function checkEmail(email: string): string {
 }
 
 /** @throws ApiError 400 */
-export function checkNewPassword(password: string): string {
+function checkNewPassword(password: string): string {
   if (password.length < 8 || Buffer.byteLength(password) > 72) {
     throw new ApiError(
       400,

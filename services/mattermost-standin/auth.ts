@@ -65,7 +65,7 @@ export async function authenticate(db: Sql, request: http.IncomingMessage): Prom
   return actorOf(credential);
 }
 
-export function actorOf(credential: Credential): Actor {
+function actorOf(credential: Credential): Actor {
   return {
     local: false,
     userId: credential.user.id,

@@ -1,4 +1,5 @@
-import { serveHealth } from "../common/health.ts";
+import { chmod } from "node:fs/promises";
+import { healthSocket, serveHealth } from "../common/health.ts";
 import { runService } from "../common/service.ts";
 import { readConfig } from "./config.ts";
 import { dropPrivileges } from "./privileges.ts";
@@ -11,5 +12,7 @@ runService("socket-proxy", async ({ log, env, signal }) => {
   await checkEngine(config, log);
   const proxy = await startProxy(config, { log, signal });
   await serveHealth(proxy.healthy);
+  // The healthcheck runs as the container's first user, root without rights over other users' files.
+  await chmod(healthSocket, 0o666);
   await proxy.done;
 });

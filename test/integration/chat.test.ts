@@ -24,11 +24,11 @@ describe("a message and its answer", () => {
   });
 
   it("B6: an on-demand agent does not run before it is asked, and answers the very message that woke it", async () => {
-    expect((await inspect(stack.container("lal"))).State.Status).toBe("created");
-    const question = await operator.say(square, "@lal hello from the test");
-    const answer = await operator.answer(square, "lal", question, /hello from the test/);
+    expect((await inspect(stack.container("sleeper"))).State.Status).toBe("created");
+    const question = await operator.say(square, "@sleeper hello from the test");
+    const answer = await operator.answer(square, "sleeper", question, /hello from the test/);
     expect(answer.root_id).toBe(question.id);
-    expect((await inspect(stack.container("lal"))).State.Running).toBe(true);
+    expect((await inspect(stack.container("sleeper"))).State.Running).toBe(true);
     const mine = (await operator.posts(square)).filter(
       (p) => p.root_id === question.id && p.user_id === answer.user_id,
     );

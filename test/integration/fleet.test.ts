@@ -1,22 +1,21 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { Service } from "../../spec/names.ts";
 import { engine, engineAnswer, exec, inspect, until } from "../support/engine.ts";
-import { agentSource, canary, secretsDirectory, writeFleet } from "../support/fleet.ts";
+import {
+  agentSource,
+  canary,
+  secretsDirectory,
+  sharedAgents,
+  sharedFleet,
+  writeFleet,
+} from "../support/fleet.ts";
 import { Person } from "../support/person.ts";
 import { Stack } from "../support/stack.ts";
 
 const stack = Stack.attach(inject("stack"));
-const others = [...Object.values(Service), "data", "lal", "probe", "scout"];
+const others = [...Object.values(Service), ...sharedAgents];
 const secrets = secretsDirectory(stack, { canary });
-const base: Record<string, string | undefined> = {
-  data: undefined,
-  lal: undefined,
-  probe: agentSource("probe", 'egress: ["allowed.example.test:80", "allowed.example.test:443"],'),
-  scout: agentSource(
-    "scout",
-    `network: "mattermost", secrets: { CANARY: "file:${secrets}/canary" },`,
-  ),
-};
+const base = sharedFleet(secrets);
 let operator: Person;
 let square: string;
 

@@ -1,11 +1,12 @@
 import { describe, expect, inject, it } from "vitest";
 import { Service } from "../../spec/names.ts";
 import { engine, inspect, logsOf, until } from "../support/engine.ts";
+import { sharedAgents } from "../support/fleet.ts";
 import { Stack } from "../support/stack.ts";
 
 const stack = Stack.attach(inject("stack"));
 const services = Object.values(Service);
-const agents = ["data", "lal", "probe", "scout"];
+const agents: readonly string[] = sharedAgents;
 const all = [...services, ...agents];
 const net = (name: string) => `berth-${stack.name}-${name}`;
 
@@ -30,7 +31,7 @@ describe("what `pulumi up` made, asked of the Engine", () => {
     ]);
     expect(await of(Service.mattermost)).toEqual(["ingress-net", "mattermost-net"]);
     expect(await of(Service.egressGateway)).toEqual(["egress-net", "mattermost-net"]);
-    for (const part of [Service.postgres, Service.secretStore, "data", "lal", "probe"])
+    for (const part of [Service.postgres, Service.secretStore, "data", "lal", "probe", "sleeper"])
       expect(await of(part), part).toEqual(["none"]);
     for (const name of ["socket-proxy-net", "mattermost-net"]) {
       expect((await engine<{ Internal: boolean }>(`/networks/${net(name)}`)).Internal, name).toBe(

@@ -4,13 +4,13 @@ import { gunzipSync } from "node:zlib";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { Service } from "../../spec/names.ts";
 import { engine, exec, inspect, logsOf } from "../support/engine.ts";
-import { canary } from "../support/fleet.ts";
+import { canary, sharedAgents } from "../support/fleet.ts";
 import { gzipped, leaks } from "../support/leaks.ts";
 import { Person } from "../support/person.ts";
 import { Stack } from "../support/stack.ts";
 
 const stack = Stack.attach(inject("stack"));
-const parts = [...Object.values(Service), "data", "lal", "probe", "scout"];
+const parts = [...Object.values(Service), ...sharedAgents];
 /** Every secret value used in the run: the agent's own, the operator's password and a bot's live token. */
 const secrets: string[] = [canary, inject("operatorPassword")];
 

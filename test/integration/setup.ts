@@ -1,6 +1,6 @@
 import type { TestProject } from "vitest/node";
 import { until } from "../support/engine.ts";
-import { agentSource, canary, secretsDirectory, writeFleet } from "../support/fleet.ts";
+import { canary, secretsDirectory, sharedFleet, writeFleet } from "../support/fleet.ts";
 import { type OutsideWorld, startOutside } from "../support/outside.ts";
 import { Stack, type StackFacts } from "../support/stack.ts";
 
@@ -14,23 +14,12 @@ declare module "vitest" {
   }
 }
 
-/**
- * One real stack for the whole folder: the project's own `lal` and `data`, and two of the tests' own.
- * `scout` is on `mattermost-net` and has a secret; `probe` is sealed and may reach one host of the outside world.
- */
+/** One real stack for the whole folder, with the agents of `sharedFleet`. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const stack = await Stack.create("shared");
   const secrets = secretsDirectory(stack, { canary });
   stack.configure({ secretsDirectory: JSON.stringify(secrets) });
-  writeFleet(stack, {
-    data: undefined,
-    lal: undefined,
-    probe: agentSource("probe", 'egress: ["allowed.example.test:80", "allowed.example.test:443"],'),
-    scout: agentSource(
-      "scout",
-      `network: "mattermost", secrets: { CANARY: "file:${secrets}/canary" },`,
-    ),
-  });
+  writeFleet(stack, sharedFleet(secrets));
   let outside: OutsideWorld | undefined;
   try {
     const begin = Date.now();

@@ -125,6 +125,7 @@ export async function exec(
     AttachStderr: true,
     Tty: true,
     Cmd: command,
+    Env: ["NO_COLOR=1", "TERM=dumb"],
     ...(user ? { User: user } : {}),
   });
   const answer = await engineAnswer(`/exec/${Id}/start`, "POST", { Detach: false, Tty: true });

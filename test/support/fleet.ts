@@ -51,3 +51,23 @@ export function secretsDirectory(stack: Stack, values: Readonly<Record<string, s
   }
   return directory;
 }
+
+/** Agents of the stack that the real-run files share, by name; undefined: the project's own file. */
+export function sharedFleet(secrets: string): Record<string, string | undefined> {
+  return {
+    data: undefined,
+    lal: undefined,
+    // Sealed, and may reach one host of the outside world.
+    probe: agentSource("probe", 'egress: ["allowed.example.test:80", "allowed.example.test:443"],'),
+    // On the chat network, with a secret.
+    scout: agentSource(
+      "scout",
+      `network: "mattermost", secrets: { CANARY: "file:${secrets}/canary" },`,
+    ),
+    // Nobody but one test wakes it.
+    sleeper: agentSource("sleeper"),
+  };
+}
+
+/** Names of {@link sharedFleet}. */
+export const sharedAgents = ["data", "lal", "probe", "scout", "sleeper"] as const;

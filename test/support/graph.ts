@@ -106,7 +106,7 @@ export async function graphOf(
       return outputs;
     });
     // Without it the program returns with registrations in flight.
-    await pulumi.runtime.waitForRPCs();
+    await (pulumi.runtime as unknown as { waitForRPCs(): Promise<void> }).waitForRPCs();
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }
@@ -159,7 +159,7 @@ async function plain(outputs: object): Promise<Record<string, unknown>> {
 
 function settled(value: unknown): Promise<unknown> {
   return new Promise((resolve) => {
-    pulumi.output(value).apply((v) => resolve(v));
+    pulumi.output({ value }).apply((known) => resolve(known.value));
   });
 }
 

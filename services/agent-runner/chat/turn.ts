@@ -39,6 +39,8 @@ export class Turn {
   readonly #tools: TurnTools;
   readonly #answer: Answer;
   readonly #tool = new ToolStatus();
+  #toolsBefore = 0;
+  #messageId: string | undefined;
   #life: Life | undefined;
   #sessionId: string | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -127,7 +129,7 @@ export class Turn {
 
   #show(update: Update): void {
     if (update.sessionUpdate === "agent_message_chunk") {
-      if (update.content.type === "text") this.#answer.append(update.content.text);
+      if (update.content.type === "text") this.#write(update.content.text, update.messageId);
     } else if (update.sessionUpdate === "notice") {
       const notice = [update.title, update.description].filter(Boolean).join(": ");
       this.#answer.append(`\n\n_${notice.replace(/\s+/g, " ")}_\n\n`);
@@ -135,6 +137,16 @@ export class Turn {
       this.#tool.note(update);
       this.#answer.status(this.#tool.line());
     }
+  }
+
+  /** Adds text; what comes after a tool call, or as another message of the program, begins a paragraph. */
+  #write(text: string, messageId: string | null | undefined): void {
+    const begins =
+      this.#tool.count !== this.#toolsBefore || (messageId ?? this.#messageId) !== this.#messageId;
+    if (begins && !this.#answer.empty) this.#answer.append("\n\n");
+    this.#toolsBefore = this.#tool.count;
+    this.#messageId = messageId ?? undefined;
+    this.#answer.append(text);
   }
 
   /** The program gave a sign of life: the idle limit begins again. */

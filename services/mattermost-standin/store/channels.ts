@@ -4,7 +4,7 @@ import { brokenConstraint, type Row, type Sql } from "./database.ts";
 import { must } from "./users.ts";
 
 /** O open, P private, D direct, G group of three to eight. */
-export type ChannelType = "O" | "P" | "D" | "G";
+type ChannelType = "O" | "P" | "D" | "G";
 
 export interface Channel extends Row {
   readonly id: string;

@@ -144,7 +144,7 @@ export async function changeUser(db: Sql, id: string, change: UserChange): Promi
   }
 }
 
-export function noSuchUser(): ApiError {
+function noSuchUser(): ApiError {
   return new ApiError(404, "app.user.missing_account.const", "Unable to find the user.");
 }
 

@@ -52,7 +52,9 @@ class Scene implements AsyncDisposable {
       limits: { tokenRetryFirstMs: 20, tokenRetryMostMs: 20, tokenRenewEveryMs: 0, ...limits },
     });
     const scene = new Scene(test, mattermost);
-    server.on("request", (request, response) => void scene.#answer(request, response));
+    server.on("request", (request, response) => {
+      scene.#answer(request, response).catch(() => response.destroy());
+    });
     const ws = new WebSocketServer({ server, path: "/api/v4/websocket" });
     ws.on("connection", (socket, request) => {
       const token = tokenOf(request.headers);
