@@ -148,7 +148,8 @@ function completed(input: AgentInput, problems: string[]): Agent {
 function ownRules(input: AgentInput, agent: Agent): string[] {
   const found: string[] = [];
   const { image } = agent;
-  if (!agentImages.includes(image) && !imagePattern.test(image) && !agent.allowMovingTag) {
+  const usable = agentImages.includes(image) || imagePattern.test(image) || agent.allowMovingTag;
+  if (!usable) {
     const choices = `a stack image (${agentImages.join(", ")}) or a reference by digest (name@sha256:…)`;
     found.push(
       isMoving(image)
@@ -164,7 +165,7 @@ function ownRules(input: AgentInput, agent: Agent): string[] {
     if (Object.keys(agent.secrets).length > 0)
       found.push('secrets: nothing is delivered with network "none"');
     if (input.chat) found.push('chat: nobody is heard with network "none"');
-  } else if (needsRunner && !agent.runner && agent.driver === "docker") {
+  } else if (usable && needsRunner && !agent.runner && agent.driver === "docker") {
     found.push(
       "program: acp needs berth's agent runner; say runner: true where the image is built from a stack image, else write { command: [...] }",
     );

@@ -10,14 +10,14 @@ const node = "/usr/local/bin/node";
 
 /**
  * Makes a person's account through the admin bridge.
- * @returns what the bridge prints: the password, once; nothing where the person is there already
+ * @returns the generated password, this once; undefined where the person has an account already
  * @throws CliError with the bridge's own reason
  */
 export async function addUser(
   session: Session,
   engine: EngineClient,
   name: string,
-): Promise<string> {
+): Promise<string | undefined> {
   const result = await execIn(engine, containerOf(session, Service.adminBridge), [
     node,
     "/opt/berth/admin-bridge.mjs",
@@ -28,7 +28,7 @@ export async function addUser(
     const why = (result.stderr || result.stdout).trim();
     throw new CliError(`the account "${name}" could not be made: ${why}`);
   }
-  return result.stdout.trim();
+  return /^password: (\S+)$/m.exec(result.stdout)?.[1];
 }
 
 /** Names of the environment variables that the stack's declarations refer to by `env:NAME`, sorted. */

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { CliError } from "./console.ts";
 import { configFile, root } from "./paths.ts";
-import { run, tail } from "./run.ts";
+import { type RunResult, run, tail } from "./run.ts";
 import { withoutForeignSalt } from "./toolchain/state.ts";
 
 /** Pulumi on one stack of this project. */
@@ -44,23 +44,17 @@ export async function selectStack(context: StackContext): Promise<void> {
 
 /** Whether the backend has the stack. */
 export async function stackExists(context: StackContext): Promise<boolean> {
-  const result = await run(context.cli, ["stack", "ls", "--json", "--non-interactive"], {
-    cwd: root,
-    env: context.env,
-    timeoutMs: 120_000,
-  });
-  if (result.code !== 0) throw new CliError(`pulumi cannot list stacks:\n${tail(result.output)}`);
-  const stacks = JSON.parse(jsonOf(result.output)) as { name: string }[];
+  const stacks = (await jsonFrom(context, ["stack", "ls", "--json"])) as { name: string }[];
   return stacks.some(({ name }) => name === context.stack || name.endsWith(`/${context.stack}`));
 }
 
-/** Runs an operation and shows its lines. @throws CliError where it fails; its lines have said why */
-export async function operate(
+/** Runs an operation and shows its lines. */
+export function operate(
   context: StackContext,
   args: readonly string[],
   say: (line: string) => void,
-): Promise<void> {
-  const result = await run(
+): Promise<RunResult> {
+  return run(
     context.cli,
     [...args, "--non-interactive", "--color", "never", "--stack", context.stack],
     {
@@ -68,16 +62,60 @@ export async function operate(
       env: context.env,
       timeoutMs: operationMs,
       onLine: (line) => {
-        if (line.trim() !== "") say(`  ${line}`);
+        if (!isNoise(line)) say(`  ${line}`);
       },
     },
   );
+}
+
+/** Lines of Pulumi's output that tell nothing: empty ones, dots, bare names, and the begin of what its end is told of. */
+export function isNoise(line: string): boolean {
+  return (
+    /^\s*(@ .*)?$/.test(line) ||
+    /^\s+\w+:\w+:\w+ \S+( running)?\s*$/.test(line) ||
+    /(ing|ing replacement|ing original) \(0s\)/.test(line)
+  );
+}
+
+/** The same for an operation that must succeed. @throws CliError; its lines have said why */
+export async function mustOperate(
+  context: StackContext,
+  args: readonly string[],
+  say: (line: string) => void,
+): Promise<void> {
+  mustHaveSucceeded(await operate(context, args, say), args);
+}
+
+/** @throws CliError where an operation has failed */
+export function mustHaveSucceeded(result: RunResult, args: readonly string[]): void {
+  if (result.code === 0) return;
+  const why = result.timedOut ? "took longer than an hour" : "failed (above: why)";
+  throw new CliError(
+    `pulumi ${args[0]} ${why}. What was made stays recorded: mend the cause and run this again`,
+  );
+}
+
+/** What is read of a stack's exported state. */
+export interface StateExport {
+  readonly deployment: { readonly resources?: readonly { readonly id?: string }[] };
+}
+
+/** The stack's state. */
+export async function exportState(context: StackContext): Promise<StateExport> {
+  return (await jsonFrom(context, ["stack", "export", "--stack", context.stack])) as StateExport;
+}
+
+async function jsonFrom(context: StackContext, args: readonly string[]): Promise<unknown> {
+  const result = await run(context.cli, [...args, "--non-interactive"], {
+    cwd: root,
+    env: context.env,
+    timeoutMs: 120_000,
+    wholeOutput: true,
+  });
   if (result.code !== 0) {
-    const why = result.timedOut ? "took longer than an hour" : "failed (above: why)";
-    throw new CliError(
-      `pulumi ${args[0]} ${why}. What was made stays recorded: mend the cause and run this again`,
-    );
+    throw new CliError(`pulumi ${args.slice(0, 2).join(" ")} failed:\n${tail(result.output)}`);
   }
+  return JSON.parse(result.stdout);
 }
 
 /** Outputs of the stack that the commands read. */
@@ -90,20 +128,14 @@ export interface Outputs {
 
 /** The stack's outputs. @throws CliError where it is not up */
 export async function outputsOf(context: StackContext): Promise<Outputs> {
-  const result = await run(
-    context.cli,
-    ["stack", "output", "--json", "--stack", context.stack, "--non-interactive"],
-    { cwd: root, env: context.env, timeoutMs: 60_000 },
-  );
-  const outputs = result.code === 0 ? (JSON.parse(jsonOf(result.output)) as Partial<Outputs>) : {};
+  let outputs: Partial<Outputs> = {};
+  if (await stackExists(context)) {
+    const args = ["stack", "output", "--json", "--stack", context.stack];
+    outputs = (await jsonFrom(context, args)) as Partial<Outputs>;
+  }
   const { adminUrl, mattermostUrl, mattermost } = outputs;
   if (!adminUrl || !mattermostUrl) {
     throw new CliError(`the stack "${context.stack}" is not up: run "make up"`);
   }
   return { adminUrl, mattermostUrl, mattermost: mattermost ?? "unknown" };
-}
-
-/** JSON in an output that may begin with warnings. */
-function jsonOf(output: string): string {
-  return output.slice(Math.max(0, output.search(/^[{[]/m)));
 }

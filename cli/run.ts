@@ -11,6 +11,8 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** Gets each line of both streams as it comes. */
   readonly onLine?: (line: string) => void;
+  /** Keeps all of standard output, for programs that print data. @default false */
+  readonly wholeOutput?: boolean;
 }
 
 /** How a program ended. */
@@ -19,6 +21,8 @@ export interface RunResult {
   readonly code: number;
   /** The last lines of both streams. */
   readonly output: string;
+  /** All of standard output where it was asked for, else empty. */
+  readonly stdout: string;
   readonly timedOut: boolean;
 }
 
@@ -41,6 +45,8 @@ export function run(
     });
     running.add(child);
     const lines: string[] = [];
+    const parts: Buffer[] = [];
+    if (options.wholeOutput) child.stdout.on("data", (part: Buffer) => parts.push(part));
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on("line", (line) => {
         lines.push(line);
@@ -63,7 +69,12 @@ export function run(
     });
     child.on("close", (code) => {
       settle();
-      resolve({ code: code ?? -1, output: lines.join("\n"), timedOut });
+      resolve({
+        code: code ?? -1,
+        output: lines.join("\n"),
+        stdout: Buffer.concat(parts).toString("utf8"),
+        timedOut,
+      });
     });
   });
 }

@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { type Console, Stages, terminal } from "./console.ts";
 import { cacheDirectory, ownDirectory, stackName } from "./paths.ts";
+import type { StackContext } from "./pulumi-stack.ts";
 import { type HostConfig, hostConfigOf } from "./stack-config.ts";
 import { ensureEngine, type FoundEngine } from "./toolchain/engine.ts";
+import { removeDeadLocks } from "./toolchain/locks.ts";
 import { ensureDockerPlugin } from "./toolchain/plugin.ts";
 import { ensurePulumi } from "./toolchain/pulumi.ts";
 import { type PulumiState, pulumiState } from "./toolchain/state.ts";
@@ -102,6 +104,20 @@ export function environmentOf(
     ...session.env,
     ...tools.variables,
     ...(engine ? { DOCKER_HOST: engine.url } : {}),
+  };
+}
+
+/** Pulumi on the session's stack. Locks that a killed Pulumi has left there are removed first. */
+export function stackContext(session: Session, tools: Tools, engine: FoundEngine): StackContext {
+  if (tools.state.own) {
+    for (const pid of removeDeadLocks(tools.state.folder, session.stack)) {
+      session.console.say(`pulumi: removed the lock of a run that was killed (process ${pid})`);
+    }
+  }
+  return {
+    cli: tools.cli,
+    stack: session.stack,
+    env: environmentOf(session, tools, engine),
   };
 }
 

@@ -32,6 +32,7 @@ export class SocketProxy extends pulumi.ComponentResource {
         // Root for as long as it takes to learn the socket's group and hand out directories; then it drops all three.
         user: "0:0",
         capabilities: ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID"],
+        init: false,
         env: { BERTH_STACK: args.stack },
         binds: [
           `${args.engineSocket}:${Path.dockerSocket}`,

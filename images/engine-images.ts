@@ -66,8 +66,11 @@ function readLine(reference: string, line: string, before: string): string {
   return stream ?? "";
 }
 
+/** Another run on the same Engine may have built a version that it has not made containers of yet. */
+const youngSeconds = 3_600;
+
 /**
- * Removes earlier versions of an image of ours which no container uses, running or not.
+ * Removes earlier versions of an image of ours which no container uses, running or not, and which are not young.
  * @returns the references that were removed
  */
 export async function pruneImage(
@@ -76,7 +79,7 @@ export async function pruneImage(
   keep: string,
 ): Promise<string[]> {
   const filter = encodeURIComponent(JSON.stringify({ label: [`${imageLabel}=${name}`] }));
-  const images = await engineJson<{ Id: string; RepoTags: string[] | null }[]>(engine, {
+  const images = await engineJson<ListedImage[]>(engine, {
     path: `/images/json?filters=${filter}`,
   });
   const used = new Set(
@@ -87,9 +90,14 @@ export async function pruneImage(
     ).flatMap(({ ImageID, Image }) => [ImageID, Image]),
   );
   const removed: string[] = [];
-  for (const { Id, RepoTags } of images) {
-    const ours = (RepoTags ?? []).filter((tag) => tag.startsWith(`${repositoryOf(keep)}:`));
-    if (used.has(Id) || ours.includes(keep)) continue;
+  for (const { Id, Created, RepoTags } of images) {
+    const tags = RepoTags ?? [];
+    const needed = used.has(Id) || Created > Date.now() / 1000 - youngSeconds;
+    // One image may have several of our names, where a change of sources left the bundle as it was.
+    if (needed && !tags.includes(keep)) continue;
+    const ours = tags.filter(
+      (tag) => tag.startsWith(`${repositoryOf(keep)}:`) && tag !== keep && !used.has(tag),
+    );
     for (const tag of ours) {
       // Without force: the Engine itself refuses what came into use in the meantime.
       const answer = await engine.request({
@@ -100,6 +108,13 @@ export async function pruneImage(
     }
   }
   return removed;
+}
+
+/** What is read of an entry of `GET /images/json`. `Created` is in seconds. */
+interface ListedImage {
+  readonly Id: string;
+  readonly Created: number;
+  readonly RepoTags: readonly string[] | null;
 }
 
 function repositoryOf(reference: string): string {

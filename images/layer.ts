@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { lstat, readdir, readlink, stat } from "node:fs/promises";
+import { lstat, readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 
@@ -15,9 +15,11 @@ export type LayerEntry = {
 );
 
 /** Bytes at hand, or a file of this machine that is read when it is needed. */
-export type LayerContent = Buffer | { readonly file: string };
+type LayerContent = Buffer | { readonly file: string };
 
 const block = 512;
+/** Up to this size a file is read in one go: a stream for each of thousands of files takes longer than the bytes. */
+const smallFile = 1024 * 1024;
 
 /**
  * A tar archive of the entries, in the given order. Times are zero, so equal entries give equal bytes.
@@ -53,6 +55,7 @@ async function* tarParts(entries: readonly LayerEntry[]): AsyncGenerator<Buffer>
     yield header(entry, size);
     if (entry.type !== "file" || size === 0) continue;
     if (Buffer.isBuffer(entry.content)) yield entry.content;
+    else if (size <= smallFile) yield await readFile(entry.content.file);
     else yield* createReadStream(entry.content.file) as AsyncIterable<Buffer>;
     yield Buffer.alloc(padded(size) - size);
   }

@@ -34,7 +34,7 @@ export interface ContainerSpec {
     readonly NanoCpus: number;
     readonly PidsLimit: number;
     readonly ShmSize: number;
-    readonly Init: true;
+    readonly Init: boolean;
     readonly IpcMode: "private";
     readonly LogConfig: {
       readonly Type: "json-file";
@@ -116,6 +116,12 @@ export interface ServiceArgs {
   readonly tmpfs?: Readonly<Record<string, string>>;
   readonly ports?: readonly PortBinding[];
   readonly healthcheck: Healthcheck;
+  /**
+   * An init as process 1. Off for a service that changes its user: the init keeps the first one and may then not pass
+   * on a signal ("Operation not permitted"), so that every stop would be a kill.
+   * @default true
+   */
+  readonly init?: boolean;
 }
 
 /** Networks that lead outside. */
@@ -135,6 +141,7 @@ export function serviceContainer(args: ServiceArgs): ContainerSpec {
     Healthcheck: args.healthcheck,
     HostConfig: {
       ...hardened(args.limits, args.capabilities ?? []),
+      Init: args.init ?? true,
       Binds: [...args.binds].sort(),
       NetworkMode: [...args.networks].sort()[0] ?? "none",
       Tmpfs: { "/tmp": tmpfsOptions(args.limits.tmpBytes), ...args.tmpfs },

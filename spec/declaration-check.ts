@@ -74,9 +74,11 @@ const program: Rule = (value) => {
 const secrets: Rule = (value) => {
   if (!isRecord(value)) return [": must be an object"];
   return Object.entries(value).flatMap(([key, reference]) => {
-    if (!environmentPattern.test(key)) return [`.${key}: must be a name like API_TOKEN`];
     const problem = problemOfReference(reference);
-    return problem ? [`.${key}: ${problem}`] : [];
+    return [
+      ...(environmentPattern.test(key) ? [] : [`.${key}: must be a name like API_TOKEN`]),
+      ...(problem ? [`.${key}: ${problem}`] : []),
+    ];
   });
 };
 const name: Rule = (value) => {

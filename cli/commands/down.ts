@@ -2,13 +2,14 @@ import { existsSync, rmSync } from "node:fs";
 import { Label, runDirectory } from "../../spec/names.ts";
 import { type Command, readArguments } from "../command.ts";
 import { type EngineClient, engineJson } from "../engine-api.ts";
-import { operate, stackExists } from "../pulumi-stack.ts";
+import { mustOperate, stackExists } from "../pulumi-stack.ts";
+import { removeLeftovers } from "../repair.ts";
 import {
-  environmentOf,
   openSession,
   prepareEngine,
   prepareTools,
   type Session,
+  stackContext,
 } from "../session.ts";
 import { type FoundEngine, ownEngine, stopEngine } from "../toolchain/engine.ts";
 
@@ -22,21 +23,20 @@ export const down: Command = {
     const { stages } = session;
     const tools = await prepareTools(session);
     const engine = await prepareEngine(session);
-    const context = {
-      cli: tools.cli,
-      stack: session.stack,
-      env: environmentOf(session, tools, engine),
-    };
+    const context = stackContext(session, tools, engine);
     await stages.step("pulumi destroy", async () => {
       if (!(await stackExists(context))) return { says: `there is no stack "${session.stack}"` };
       // Every volume waits two seconds after its end: many at once make that a floor instead of a sum.
       const args = ["destroy", "--yes", "--skip-preview", "--parallel", "32", "--suppress-outputs"];
-      await operate(context, args, session.console.say);
+      await mustOperate(context, args, session.console.say);
       return { says: "done" };
     });
+    const left = await removeLeftovers(engine.client, session.stack);
+    if (left.length > 0)
+      session.console.say(`removed what Pulumi did not know: ${left.join(", ")}`);
     const kept = await keptVolumes(engine.client, session.stack);
     if (kept.length > 0) {
-      session.console.print(`kept, as declared: ${kept.join(", ")}`);
+      session.console.print(`volumes kept (docker volume rm removes them): ${kept.join(", ")}`);
     }
     removeSockets(session);
     await stages.step("engine", () => leaveEngine(session, engine));

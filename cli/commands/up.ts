@@ -4,19 +4,21 @@ import { CliError, withoutControls } from "../console.ts";
 import type { EngineClient } from "../engine-api.ts";
 import { addUser, pushSecrets } from "../operator.ts";
 import {
+  mustHaveSucceeded,
   type Outputs,
   operate,
   outputsOf,
   type StackContext,
   selectStack,
 } from "../pulumi-stack.ts";
+import { repair } from "../repair.ts";
 import {
-  environmentOf,
   openSession,
   prepareEngine,
   prepareImages,
   prepareTools,
   type Session,
+  stackContext,
 } from "../session.ts";
 import { mustBeHealthy } from "./doctor.ts";
 import { waitSeconds } from "./wait.ts";
@@ -36,12 +38,8 @@ export const up: Command = {
     // Compiling Go and fetching an Engine use different things: both at once.
     const [tools, engine] = await Promise.all([prepareTools(session), prepareEngine(session)]);
     await prepareImages(session, engine);
-    const context = {
-      cli: tools.cli,
-      stack: session.stack,
-      env: environmentOf(session, tools, engine),
-    };
-    await stages.step("pulumi up", () => pulumiUp(context, session));
+    const context = stackContext(session, tools, engine);
+    await stages.step("pulumi up", () => pulumiUp(context, session, engine.client));
     const outputs = await outputsOf(context);
     const person = session.config.operator;
     const account = await stages.step("first person", () =>
@@ -54,17 +52,31 @@ export const up: Command = {
   },
 };
 
-async function pulumiUp(context: StackContext, session: Session): Promise<{ says: string }> {
+/** Most rounds of mending after a run that was cut off. */
+const maxRepairs = 6;
+const upArgs = ["up", "--yes", "--skip-preview", "--suppress-outputs"];
+
+async function pulumiUp(
+  context: StackContext,
+  session: Session,
+  engine: EngineClient,
+): Promise<{ says: string }> {
+  const { say } = session.console;
   await selectStack(context);
-  const seen: string[] = [];
-  await operate(context, ["up", "--yes", "--skip-preview", "--suppress-outputs"], (line) => {
-    seen.push(line);
-    session.console.say(line);
-  });
-  const changed = seen.some((line) =>
-    /^\s+[+~-].*\b(created|updated|deleted|replaced)\b/.test(line),
-  );
-  return { says: changed ? "done" : "nothing to change" };
+  let result = await operate(context, upArgs, say);
+  // Each round can uncover what depends on what it has mended.
+  for (let round = 0; round < maxRepairs; round++) {
+    if (!(await repair(context, engine, result, say))) break;
+    result = await operate(context, upArgs, say);
+  }
+  mustHaveSucceeded(result, upArgs);
+  return { says: didChange(result.output) ? "done" : "nothing to change" };
+}
+
+/** Whether Pulumi's summary counts anything but unchanged resources. */
+export function didChange(output: string): boolean {
+  const summary = output.slice(Math.max(0, output.lastIndexOf("Resources:")));
+  return /\b[0-9]+ (created|updated|deleted|replaced|imported)\b/.test(summary);
 }
 
 /** Makes the first person's account, as soon as the chat server takes it. */
@@ -72,13 +84,13 @@ async function firstPerson(
   session: Session,
   engine: EngineClient,
   name: string,
-): Promise<{ says: string; password: string }> {
+): Promise<{ says: string; password: string | undefined }> {
   const end = Date.now() + firstPersonMs;
   for (;;) {
     try {
       const password = await addUser(session, engine, name);
       return {
-        says: password === "" ? `${name} has an account already` : `made an account for ${name}`,
+        says: password ? `made an account for ${name}` : `${name} has an account already`,
         password,
       };
     } catch (error) {
@@ -121,7 +133,7 @@ async function firstAnswers(outputs: Outputs): Promise<{ says: string; greetings
 function report(
   session: Session,
   outputs: Outputs,
-  person: { readonly name: string; readonly password: string },
+  person: { readonly name: string; readonly password: string | undefined },
   greetings: readonly string[],
 ): void {
   const { print, say } = session.console;
@@ -130,8 +142,9 @@ function report(
   const server =
     outputs.mattermost === "official"
       ? "the official Mattermost"
-      : "the Mattermost stand-in (berth:mattermostImage takes the official one)";
-  print(`chat: ${outputs.mattermostUrl} (${server})`);
-  print(`log in as: ${person.name}`);
-  if (person.password !== "") print(`${person.password} (shown this once)`);
+      : "berth's stand-in for Mattermost (berth:mattermostImage takes the official one)";
+  print(`chat server: ${server}`);
+  print(`chat: ${outputs.mattermostUrl}`);
+  print(`user: ${person.name}`);
+  if (person.password) print(`password: ${person.password} (shown this once)`);
 }

@@ -12,8 +12,9 @@ export const user: Command = {
     const [verb, name = ""] = positionals;
     if (verb !== "add") throw new CliError(`usage: berth ${user.usage}`, 2);
     const { session, engine } = await openLive();
-    const says = await addUser(session, engine, name);
-    session.console.print(says === "" ? `${name} has an account already` : says);
+    const password = await addUser(session, engine, name);
+    if (password === undefined) session.console.print(`${name} has an account already`);
+    else session.console.print(`user: ${name}\npassword: ${password} (shown this once)`);
     return 0;
   },
 };

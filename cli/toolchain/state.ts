@@ -11,6 +11,8 @@ export interface PulumiState {
   readonly home: string;
   /** Berth's own file backend, not one that the user has chosen. */
   readonly own: boolean;
+  /** Folder of the own file backend. */
+  readonly folder: string;
 }
 
 /**
@@ -27,7 +29,8 @@ export function pulumiState(
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
     NODE_COMPILE_CACHE: env.NODE_COMPILE_CACHE || join(folders.cache, "node-compile"),
   };
-  const stateUrl = `file://${join(folders.own, "state")}`;
+  const folder = join(folders.own, "state");
+  const stateUrl = `file://${folder}`;
   const chosen = chosenBackend(env, stateUrl);
   if (chosen) {
     const home = env.PULUMI_HOME || join(homedir(), ".pulumi");
@@ -36,12 +39,13 @@ export function pulumiState(
       variables: { ...always, PULUMI_HOME: home },
       home,
       own: false,
+      folder,
     };
   }
   const home = env.PULUMI_HOME || join(folders.cache, "pulumi");
   const passphrase = join(folders.own, "passphrase");
   const made = !existsSync(passphrase);
-  mkdirSync(join(folders.own, "state"), { recursive: true, mode: 0o700 });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (made) {
     writeFileSync(passphrase, `${randomBytes(32).toString("base64url")}\n`, {
       mode: 0o600,
@@ -58,6 +62,7 @@ export function pulumiState(
     },
     home,
     own: true,
+    folder,
   };
 }
 

@@ -209,7 +209,10 @@ export class Bridge {
   async health(): Promise<Health> {
     const { stack, defaultImage } = this.#settings;
     const docker = await checkDockerHealth(this.#engine, stack, defaultImage);
-    const allThere = docker.socketConnected && docker.imageAvailable && docker.networkExists;
+    // An image that no agent declares is not shown by the proxy, and not needed.
+    const needed = this.#fleet.agents.some((agent) => agent.declaration.image === defaultImage);
+    const image = docker.imageAvailable || (docker.socketConnected && !needed);
+    const allThere = docker.socketConnected && image && docker.networkExists;
     return { ok: !isDockerMode() || allThere, mode: agentMode(), docker };
   }
 

@@ -22,10 +22,7 @@ export async function checkDockerHealth(
       () => true,
       () => false,
     ),
-    engine.hasImage(imageName).then(
-      (known) => known === true,
-      () => false,
-    ),
+    engine.hasImage(imageName).catch(() => false),
     engine.hasNetwork(objectName(stack, Network.mattermost)).catch(() => false),
   ]);
   return { socketConnected, imageAvailable, imageName, networkExists };
@@ -33,8 +30,7 @@ export async function checkDockerHealth(
 
 /**
  * The check before work begins (requirement E13): socket, network, image, each with its own sentence.
- * The proxy gets `patienceMs` to come up, since both start together; so does a first declaration that names the image,
- * without which the proxy does not tell of it.
+ * The proxy gets `patienceMs` to come up, since both start together.
  * @throws Error that says what is wrong and its cure
  */
 export async function checkAtStart(
@@ -67,14 +63,12 @@ export async function checkAtStart(
   if (!(await engine.hasNetwork(network))) {
     throw new Error(`the network ${network} does not exist: \`pulumi up\` makes it`);
   }
-  const image = await engine.hasImage(options.image);
-  if (image === false) {
+  if (await engine.hasImage(options.image)) return;
+  if (await engine.isDeclaredImage(options.image)) {
     throw new Error(
       `the default agent image ${options.image} is not on this host ("No such image"): \`pulumi up\` builds it, or set BERTH_DEFAULT_IMAGE to one that is there`,
     );
   }
-  if (image === undefined) {
-    // A stack without agents, or whose agents all bring other images, names no default image: that is no fault.
-    options.log.info("default-image-not-declared", { image: options.image });
-  }
+  // A stack without agents, or whose agents all bring other images, does not need it: that is no fault.
+  options.log.info("default-image-not-declared", { image: options.image });
 }

@@ -81,16 +81,19 @@ export class Engine {
     return withoutFrames(await this.#bytes(path));
   }
 
-  /** Whether an image is on the host. `undefined`: the proxy does not tell, since no declaration names it. */
-  async hasImage(image: string): Promise<boolean | undefined> {
-    const answer = await this.#ask("GET", `/images/${image}/json`, 10_000);
-    if (answer.status === 403) return undefined;
-    return this.#found(answer);
+  /** Whether an image is on the host. The proxy tells only of images that a declaration names; of others: false. */
+  async hasImage(image: string): Promise<boolean> {
+    return this.#found(await this.#ask("GET", `/images/${image}/json`, 10_000));
+  }
+
+  /** Whether any declaration names the image. */
+  async isDeclaredImage(image: string): Promise<boolean> {
+    const answer = await this.#call("GET", "/berth/declarations", 10_000);
+    return (JSON.parse(answer.text) as { image?: unknown }[]).some((d) => d.image === image);
   }
 
   async hasNetwork(name: string): Promise<boolean> {
-    const answer = await this.#ask("GET", `/networks/${name}`, 10_000);
-    return answer.status === 403 ? false : this.#found(answer);
+    return this.#found(await this.#ask("GET", `/networks/${name}`, 10_000));
   }
 
   /** Follows the stack's container events until the signal, reconnecting after 200 ms to 5 s. */
@@ -131,7 +134,7 @@ export class Engine {
   }
 
   #found(answer: Answer): boolean {
-    if (answer.status === 404) return false;
+    if (answer.status === 404 || answer.status === 403) return false;
     if (answer.status >= 400) throw new EngineError(answer.status, messageOf(answer.text));
     return true;
   }

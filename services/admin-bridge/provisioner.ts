@@ -26,6 +26,8 @@ export class Provisioner {
   readonly #log: Log;
   readonly #places = new Map<string, Place & { readonly hash: string }>();
   readonly #channels = new Map<string, string>();
+  /** The last provisioning of each agent. */
+  readonly #turns = new Map<string, Promise<unknown>>();
   #session: Session | undefined;
 
   constructor(options: {
@@ -61,10 +63,19 @@ export class Provisioner {
   }
 
   /**
-   * Provisions one agent: bot, team, channels. Does nothing where that is done for this very declaration.
+   * Provisions one agent: bot, team, channels. Does nothing where that is done for this very declaration, and one thing at
+   * a time for an agent: the gateway may ask for its token while the declarations are being acted on.
    * @throws PlainError with the reason and the cure where a person must act
    */
-  async provision(declaration: Declaration): Promise<Place> {
+  provision(declaration: Declaration): Promise<Place> {
+    const turn = (this.#turns.get(declaration.name) ?? Promise.resolve())
+      .catch(() => undefined)
+      .then(() => this.#provision(declaration));
+    this.#turns.set(declaration.name, turn);
+    return turn;
+  }
+
+  async #provision(declaration: Declaration): Promise<Place> {
     const session = this.#session;
     if (!session) throw new Error("Mattermost is not ready");
     const hash = declarationHash(declaration);

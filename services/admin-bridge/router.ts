@@ -20,6 +20,8 @@ import { PlainError } from "./words.ts";
 const mostHandled = 2_000;
 /** Commands older than this when they are found are not carried out: the world has changed since. */
 const staleCommandMs = 2 * 60_000;
+/** A new agent's bot and memberships are made within this time, or its early callers must call again. */
+const placeWithinMs = 30_000;
 /** Between two writes of how far posts were read. */
 const markEveryMs = 5_000;
 
@@ -129,9 +131,19 @@ export class Router {
     const names = mentionsOf(post.message);
     for (const agent of this.#options.fleet.agents) {
       const all = agent.declaration.chat.trigger === "all";
-      if (!all && !names.has(agent.name)) continue;
-      if (!this.#options.provisioner.place(agent.name)?.channelIds.has(post.channel_id)) continue;
-      this.#wake(agent, post, arrival, names.has(agent.name) ? "mention" : "channel");
+      if (all || names.has(agent.name)) {
+        this.#wakeInChannel(agent, post, arrival, names.has(agent.name) ? "mention" : "channel");
+      }
+    }
+  }
+
+  /** A new agent may be called before its place in the chat is made: the call is then kept for as long as that may take. */
+  #wakeInChannel(agent: Agent, post: Post, arrival: number, way: "mention" | "channel"): void {
+    const place = this.#options.provisioner.place(agent.name);
+    if (place) {
+      if (place.channelIds.has(post.channel_id)) this.#wake(agent, post, arrival, way);
+    } else if (performance.now() - arrival < placeWithinMs) {
+      setTimeout(() => this.#wakeInChannel(agent, post, arrival, way), 250).unref();
     }
   }
 

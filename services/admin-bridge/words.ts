@@ -1,4 +1,5 @@
 import { reasonOf } from "../common/log.ts";
+import { inline } from "./sanitise.ts";
 
 /** A failure whose text is meant for people in the chat. */
 export class PlainError extends Error {}
@@ -16,9 +17,13 @@ export class EngineError extends Error {
 const unreachable =
   /ECONNREFUSED|ECONNRESET|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|EPIPE|EACCES|socket hang up|no answer from/;
 
-/** True for a failure to reach the socket proxy at all, which passes by itself when the proxy is back. */
+/** What the socket proxy answers while the Engine behind it is away. */
+const engineAway = new Set([502, 503, 504]);
+
+/** True where the socket proxy, or the Engine behind it, does not answer: that passes by itself when it is back. */
 export function isUnreachable(error: unknown): boolean {
-  return !(error instanceof EngineError) && unreachable.test(reasonOf(error));
+  if (error instanceof EngineError) return engineAway.has(error.status);
+  return unreachable.test(reasonOf(error));
 }
 
 /**
@@ -27,8 +32,9 @@ export function isUnreachable(error: unknown): boolean {
  */
 export function wordEngineFailure(error: unknown, what: string, image?: string): string {
   if (error instanceof PlainError) return error.message;
-  const reason = reasonOf(error);
-  if (/no such image/i.test(reason)) {
+  const reason = inline(reasonOf(error), 300);
+  // The Engine's own words, and the socket proxy's for the same.
+  if (/no such image|image is not on this engine/i.test(reason)) {
     const named = image ? `The image ${image}` : "Its image";
     return `I could not ${what}: ${named} is not on this host ("No such image"). Cure: \`pulumi up\` builds or pulls it.`;
   }
@@ -39,7 +45,7 @@ export function wordEngineFailure(error: unknown, what: string, image?: string):
     return `I could not ${what}: the socket proxy refused it (${reason}). Cure: \`pulumi up\` brings container and declaration together again.`;
   }
   if (isUnreachable(error)) {
-    return `I could not ${what}: the socket proxy does not answer, so I cannot reach Docker. Agents that run go on running. Cure: \`berth doctor\` on the host shows whether the Engine and docker-socket-proxy run.`;
+    return `I could not ${what}: the socket proxy does not answer, or Docker behind it does not. Agents that run go on running. Cure: \`berth doctor\` on the host shows whether the Engine and docker-socket-proxy run.`;
   }
   return `I could not ${what}: ${reason}`;
 }

@@ -17,7 +17,7 @@ runService("egress-gateway", async ({ log, env, signal }) => {
     {
       log,
       limits: defaultLimits,
-      egress: { wire: systemWire, privateHosts, forbidden: await ownAddresses() },
+      egress: { wire: systemWire(), privateHosts, forbidden: await ownAddresses() },
       upstream,
       mint: adminBridgeMint({ socketPath: Path.tokenSocket }),
       team,

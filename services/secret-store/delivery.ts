@@ -18,7 +18,7 @@ export interface Wanted extends Delivered {
 }
 
 /** Name of the file that says which secrets are there. Its content changes exactly when one of them does. */
-export const generationFile = "generation";
+const generationFile = "generation";
 
 interface Generation {
   readonly generation: number;

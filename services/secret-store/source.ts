@@ -57,7 +57,7 @@ export async function resolve(
 }
 
 /** A value as it is delivered, or why it cannot be one. */
-export function deliverable(bytes: Buffer): Resolution {
+function deliverable(bytes: Buffer): Resolution {
   const problem = problemOfValue(bytes);
   return problem
     ? { kind: "gone", reason: problem }

@@ -4,7 +4,7 @@ import { reasonOf } from "../common/log.ts";
 import { Denial } from "./denial.ts";
 
 /** One decision or its result. Names and rule ids only: no value of any container, no query, no header. */
-export interface AuditRecord {
+interface AuditRecord {
   /** `decision` is written before anything is done, `result` after; `alert` is a container that is not as declared. */
   readonly phase: "decision" | "result" | "alert";
   readonly client: string;

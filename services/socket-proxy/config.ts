@@ -3,7 +3,7 @@ import { settings } from "../common/service.ts";
 import type { Client } from "./grants.ts";
 
 /** Where a client comes in. */
-export type ListenerConfig =
+type ListenerConfig =
   | { readonly client: Client; readonly host: string; readonly port: number }
   | { readonly client: Client; readonly directory: string; readonly socketPath: string };
 

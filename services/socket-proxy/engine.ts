@@ -1,4 +1,5 @@
 import http from "node:http";
+import type { Log } from "../common/log.ts";
 import { Denial, notFound } from "./denial.ts";
 import type { EngineCall } from "./upstream.ts";
 
@@ -34,9 +35,12 @@ export class EngineError extends Error {
 /** The Engine behind its unix socket. It sends what upstream.ts made, and nothing else. */
 export class Engine {
   readonly #socketPath: string;
+  readonly #log: Log | undefined;
 
-  constructor(socketPath: string) {
+  /** @param log gets what the Engine says when it refuses, which no client does */
+  constructor(socketPath: string, log?: Log) {
     this.#socketPath = socketPath;
+    this.#log = log;
   }
 
   /** Sends a call and reads its JSON answer; undefined for an empty one. @throws EngineError */
@@ -63,7 +67,7 @@ export class Engine {
       const text = await readAll(answer, options.maxBytes ?? maxAnswerBytes);
       const status = answer.statusCode ?? 0;
       if ((status >= 200 && status < 300) || status === 304) return { status, text };
-      throw refusal(status, text);
+      throw this.#refusal(call, status, text);
     } catch (error) {
       if (late.aborted) throw new EngineError("late", "the Engine did not answer in time");
       throw error;
@@ -80,13 +84,26 @@ export class Engine {
     try {
       const answer = await this.#send(call, AbortSignal.any([signal, late.signal]));
       if (answer.statusCode === 200) return answer;
-      throw refusal(answer.statusCode ?? 0, await readAll(answer, maxAnswerBytes));
+      throw this.#refusal(call, answer.statusCode ?? 0, await readAll(answer, maxAnswerBytes));
     } catch (error) {
       if (late.signal.aborted) throw new EngineError("late", "the Engine did not answer in time");
       throw error;
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #refusal({ method, path }: EngineCall, status: number, text: string): EngineError {
+    if (status < 400 || status > 599) {
+      return new EngineError("unusable", `the Engine answered with status ${status}`, status);
+    }
+    // A name that is not there is an everyday answer.
+    if (status !== 404) {
+      const asked = `${method} ${path.split("?", 1)[0]}`;
+      this.#log?.warn("engine-refused", { asked, status, reason: text.trim().slice(0, 400) });
+    }
+    const cause = causes.find(([pattern]) => pattern.test(text))?.[1];
+    return new EngineError("refused", `the Engine refused (status ${status})`, status, cause);
   }
 
   #send(call: EngineCall, signal: AbortSignal): Promise<http.IncomingMessage> {
@@ -153,14 +170,6 @@ const causes: readonly (readonly [RegExp, string])[] = [
   [/is paused/i, "it is paused"],
   [/is marked for removal|removal .*in progress/i, "it is being removed"],
 ];
-
-function refusal(status: number, text: string): EngineError {
-  const cause = causes.find(([pattern]) => pattern.test(text))?.[1];
-  if (status < 400 || status > 599) {
-    return new EngineError("unusable", `the Engine answered with status ${status}`, status);
-  }
-  return new EngineError("refused", `the Engine refused (status ${status})`, status, cause);
-}
 
 /** The answer to a client for whatever went wrong while its intent was carried out. Fixed words only. */
 export function denialOf(error: unknown): Denial {

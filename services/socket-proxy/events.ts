@@ -4,7 +4,7 @@ import { asNumber, asObject, asText, asTexts } from "./json.ts";
 import * as upstream from "./upstream.ts";
 
 /** An event of the Engine, of whatever owner. */
-export interface EngineEvent {
+interface EngineEvent {
   readonly type: "container" | "volume";
   readonly action: string;
   /** Container id or volume name. */
@@ -90,7 +90,7 @@ export class EngineEvents {
 }
 
 /** Reads an event line; undefined where it is none that is understood. */
-export function parseEvent(line: string): EngineEvent | undefined {
+function parseEvent(line: string): EngineEvent | undefined {
   let value: unknown;
   try {
     value = JSON.parse(line);

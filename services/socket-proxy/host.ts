@@ -11,7 +11,7 @@ export interface HostFacts {
 }
 
 /** Reads the host facts out of the Engine's `info`. */
-export function hostFacts(answer: unknown): HostFacts {
+function hostFacts(answer: unknown): HostFacts {
   const info = asObject(answer);
   return {
     defaultRuntime: asText(info.DefaultRuntime),

@@ -19,7 +19,7 @@ export type Verb = (typeof verbs)[number];
 export const mutations: ReadonlySet<Verb> = new Set<Verb>(["start", "stop"]);
 
 /** A container as the client named it; what it means is settled by ownership, never by the Engine. */
-export interface Named {
+interface Named {
   readonly name: string;
 }
 

@@ -27,7 +27,7 @@ function networkNames(settings: unknown): string[] {
 }
 
 /** A list entry. */
-export function projectEntry(own: OwnContainer): JsonObject {
+function projectEntry(own: OwnContainer): JsonObject {
   const { entry } = own;
   return {
     Id: own.id,

@@ -41,7 +41,7 @@ export async function startProxy(
   const { log, signal } = options;
   const { stack } = config;
   const audit = options.audit ?? createAudit();
-  const engine = new Engine(config.dockerSocket);
+  const engine = new Engine(config.dockerSocket, log);
   const events = new EngineEvents(engine, log);
   const declarations = new Declarations({ engine, stack, log });
   const pids = new PidsLimits({ engine, stack, log, audit });

@@ -5,7 +5,7 @@ import { Denial, denialBody, forbidden } from "./denial.ts";
 import type { Client } from "./grants.ts";
 
 /** Limits of the raw layer, before anything is understood. */
-export const transportLimits = {
+const transportLimits = {
   headerBytes: 8 * 1024,
   headers: 64,
   /** Of a refused request's body, this much is thrown away so that the client can read the refusal. */

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { root, Stack } from "../support/stack.ts";
 
@@ -37,28 +37,30 @@ beforeAll(async () => {
 
 afterAll(() => browser.close());
 
+/** Waits until the page shows, without being loaded again, that `name` answered with what was written. */
+async function answer(page: Page, name: string, written: string): Promise<void> {
+  await page
+    .locator(`#messages article.message.reply[data-user="${name}"] .text`, { hasText: written })
+    .waitFor({ timeout: 60_000 });
+}
+
 describe("the stand-in's web page in a real browser", () => {
   it("a person logs in, writes `@lal hello`, and sees lal and data answer live", async () => {
     const page = await browser.newPage({ viewport: { width: 1180, height: 760 } });
     const problems: string[] = [];
     page.on("pageerror", (error) => problems.push(error.message));
-    await page.goto(`http://localhost:${stack.mattermostPort}/`);
+    await page.goto(`${stack.mattermostUrl}/`);
     await page.fill("#login-name", "operator");
     await page.fill("#login-password", inject("operatorPassword"));
     await page.click("#login-button");
     await page.locator("#channels").getByText("Town Square").click();
+    await page.locator("#live.on").waitFor();
     await page.fill("#message-input", "@lal hello from a browser");
     await page.click("#send-button");
-    await page
-      .locator("#messages")
-      .getByText(/You wrote.*hello from a browser/)
-      .waitFor({ timeout: 60_000 });
+    await answer(page, "lal", "hello from a browser");
     await page.fill("#message-input", "@data and you, <b>data</b>?");
     await page.click("#send-button");
-    await page
-      .locator("#messages")
-      .getByText(/You wrote.*and you/)
-      .waitFor({ timeout: 60_000 });
+    await answer(page, "data", "and you, <b>data</b>?");
     expect(await page.locator("#messages b").count()).toBe(0);
     expect(problems).toEqual([]);
     const folder = join(root, "test-results");
@@ -68,7 +70,7 @@ describe("the stand-in's web page in a real browser", () => {
 
   it("a wrong password is refused with a sentence", async () => {
     const page = await browser.newPage();
-    await page.goto(`http://localhost:${stack.mattermostPort}/`);
+    await page.goto(`${stack.mattermostUrl}/`);
     await page.fill("#login-name", "operator");
     await page.fill("#login-password", "not-the-password-1");
     await page.click("#login-button");

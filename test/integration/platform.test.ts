@@ -84,7 +84,8 @@ describe("what `pulumi up` made, asked of the Engine", () => {
       expect(HostConfig.MemorySwap, part).toBe(HostConfig.Memory);
       expect(HostConfig.NanoCpus, part).toBeGreaterThan(0);
       expect(HostConfig.LogConfig.Config["max-size"], part).toBe("10m");
-      expect(HostConfig.Init, part).toBe(true);
+      // The socket proxy changes its user, and an init of the first user could not pass it a signal.
+      expect(HostConfig.Init, part).toBe(part !== Service.socketProxy);
       expect(Config.StopTimeout, part).toBeGreaterThanOrEqual(30);
       expect(HostConfig.Tmpfs?.["/tmp"], part).toMatch(/noexec/);
     }
@@ -137,7 +138,7 @@ describe("what `pulumi up` made, asked of the Engine", () => {
       `mattermost 127.0.0.1:${stack.mattermostPort} 8065/tcp`,
     ]);
     const run = `/run/berth/${stack.name}`;
-    const socket = (process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock").slice(
+    const socket = (process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock").slice(
       "unix://".length,
     );
     expect(hostPaths.sort()).toEqual(
@@ -167,10 +168,7 @@ describe("what `pulumi up` made, asked of the Engine", () => {
   it("C8: the socket proxy's process is not root, has no capability and holds the socket's group", async () => {
     const { State } = await inspect(stack.container(Service.socketProxy));
     const { readFileSync, readdirSync, statSync } = await import("node:fs");
-    const children = readFileSync(`/proc/${State.Pid}/task/${State.Pid}/children`, "utf8")
-      .trim()
-      .split(" ");
-    const status = readFileSync(`/proc/${children[0]}/status`, "utf8");
+    const status = readFileSync(`/proc/${State.Pid}/status`, "utf8");
     expect(/^Uid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)$/m.exec(status)?.slice(1)).toEqual([
       "10001",
       "10001",
@@ -179,13 +177,13 @@ describe("what `pulumi up` made, asked of the Engine", () => {
     ]);
     expect(/^CapEff:\t(\w+)$/m.exec(status)?.[1]).toBe("0000000000000000");
     expect(/^CapPrm:\t(\w+)$/m.exec(status)?.[1]).toBe("0000000000000000");
-    const socket = (process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock").slice(
+    const socket = (process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock").slice(
       "unix://".length,
     );
     expect(/^Groups:\t(.*)$/m.exec(status)?.[1]?.trim().split(" ")).toContain(
       String(statSync(socket).gid),
     );
-    expect(readdirSync(`/proc/${children[0]}/fd`).length).toBeGreaterThan(0);
+    expect(readdirSync(`/proc/${State.Pid}/fd`).length).toBeGreaterThan(0);
   });
 
   it("E15: /api/health has exactly the asked shape, and is good", async () => {

@@ -66,11 +66,11 @@ describe("no secret value anywhere but where it belongs", () => {
       places[`logs ${part}`] = await logsOf(stack.container(part));
     }
     const filter = encodeURIComponent(JSON.stringify({ label: [`berth.stack=${stack.name}`] }));
-    places["volumes"] = JSON.stringify(await engine(`/volumes?filters=${filter}`));
-    places["networks"] = JSON.stringify(await engine(`/networks?filters=${filter}`));
+    places.volumes = JSON.stringify(await engine(`/volumes?filters=${filter}`));
+    places.networks = JSON.stringify(await engine(`/networks?filters=${filter}`));
     expect(leaks(places, secrets)).toEqual([]);
-    expect(places["state"]).toContain("file:");
-    expect(places["volumes"]).toContain("secret-files/canary");
+    expect(places.state).toContain("file:");
+    expect(places.volumes).toContain("secret-files/canary");
   });
 
   it("A4: not in the preview", async () => {

@@ -149,8 +149,8 @@ function bytesOf(options: http.RequestOptions): Promise<Buffer> {
 /** An image of the node that runs this test, the libraries that it loads and the proxy's bundle, and nothing else. */
 async function importImage(): Promise<void> {
   const root = join(scratch, "root");
-  const listed = execFileSync("ldd", [process.execPath], { encoding: "utf8" });
-  const libraries = listed.match(/\/\S+/g) ?? [];
+  const { sharedObjects } = process.report.getReport() as { readonly sharedObjects: string[] };
+  const libraries = sharedObjects.filter((path) => path.startsWith("/") && path.includes(".so"));
   const files = [
     [process.execPath, "/usr/local/bin/node"],
     ...libraries.map((path) => [path, path]),
@@ -295,6 +295,11 @@ describe("on a real Engine", () => {
 
   it("logs are the Engine's own bytes", async () => {
     const path = `/v1.41/containers/${name("lal")}/logs?stdout=1&stderr=1&timestamps=1`;
+    // Two starts, a line on each stream at each.
+    await until("all of its output", async () => {
+      const { text } = await ask(path);
+      return text.split("pids.max").length === 3 && text.split("standard error").length === 3;
+    });
     const [ours, theirs] = await Promise.all([
       bytesOf({ host: "127.0.0.1", port, path }),
       bytesOf({ ...parseEndpoint(dockerHost), path }),
@@ -481,6 +486,8 @@ describe("on a real Engine", () => {
 
   it("events of the stack come, of others not, and a stopped agent is seen to die", async () => {
     const events: { Action: string; Actor: { Attributes: Record<string, string> } }[] = [];
+    const isItsEnd = ({ Action, Actor }: (typeof events)[number]) =>
+      Action === "die" && Actor.Attributes.name === name("lal");
     const stream = http.get(
       { host: "127.0.0.1", port, path: "/events", agent: false },
       (answer) => {
@@ -495,9 +502,9 @@ describe("on a real Engine", () => {
     await until("the subscription", async () => stream.socket?.bytesRead);
     await engine(`/containers/foreign-${stack}/start`, "POST");
     await ask(`/containers/${name("lal")}/stop`, "POST");
-    await until("its end", async () => events.some(({ Action }) => Action === "die"));
+    await until("its end", async () => events.some(isItsEnd));
     stream.destroy();
-    const die = events.find(({ Action }) => Action === "die");
+    const die = events.find(isItsEnd);
     expect(die?.Actor.Attributes).toMatchObject({ name: name("lal"), exitCode: "7" });
     expect(events.map(({ Actor }) => Actor.Attributes.name)).not.toContain(`foreign-${stack}`);
     await engine(`/containers/foreign-${stack}?force=1`, "DELETE");

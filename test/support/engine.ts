@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { type Answer, parseEndpoint, request } from "../../services/common/http.ts";
 
 /** The Engine that the real-run suite works against: `DOCKER_HOST`, as `make test` and `make env` set it. */
-export const dockerHost = process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock";
+export const dockerHost = process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock";
 const endpoint = parseEndpoint(dockerHost);
 
 /** An Engine API call that must succeed; the answer's JSON. */

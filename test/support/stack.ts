@@ -13,7 +13,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { dockerHost, exec, stackName } from "./engine.ts";
+import { dockerHost, engineAnswer, exec, labelled, stackName } from "./engine.ts";
 
 /** The project's root. */
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -81,7 +81,7 @@ export class Stack {
       DOCKER_HOST: dockerHost,
       NODE_PATH: join(root, "node_modules"),
     };
-    delete this.#env["PULUMI_CONFIG_PASSPHRASE_FILE"];
+    delete this.#env.PULUMI_CONFIG_PASSPHRASE_FILE;
   }
 
   /** Copies the project, picks free ports and writes the stack's config. `config` wins over the defaults. */
@@ -177,6 +177,10 @@ export class Stack {
   /** Destroys what is there and removes the copy; for `afterAll`, so it goes on where something is gone already. */
   async remove(): Promise<void> {
     await this.#operation(["destroy", "--yes", "--skip-preview", "--parallel", "32"], true);
+    for (const object of await labelled(this.name)) {
+      const [kind, name] = object.split(":");
+      await engineAnswer(`/${kind}s/${name}?force=1`, "DELETE");
+    }
     rmSync(this.directory, { recursive: true, force: true });
     for (const path of [`/run/berth/${this.name}`, `/run/berth/${this.name}-secret-files`]) {
       rmSync(path, { recursive: true, force: true });

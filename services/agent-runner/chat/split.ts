@@ -1,5 +1,5 @@
 /** Longest text of one post. Mattermost's limit is 16,383 characters; the rest is for a status line and a note. */
-export const postLimit = 16_000;
+const postLimit = 16_000;
 
 /**
  * Cuts a text into posts: at a line's end where one is near, else at a space, never inside a character.

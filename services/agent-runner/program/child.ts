@@ -3,7 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import { within } from "../wait.ts";
 
 /** How a program ended, in words for the log and the chat. */
-export interface Exit {
+interface Exit {
   /** `exit code 1`, `signal SIGKILL`, or why it could not start. */
   readonly reason: string;
   /** It never ran: the command is not there or cannot be executed. */

@@ -6,7 +6,7 @@ import { pause } from "../wait.ts";
 export type Secrets = Readonly<Record<string, string>>;
 
 /** Reads the declared secrets. @returns the values, or the names that are not there yet */
-export async function readSecrets(
+async function readSecrets(
   directory: string,
   names: readonly string[],
 ): Promise<{ readonly values: Secrets } | { readonly missing: readonly string[] }> {

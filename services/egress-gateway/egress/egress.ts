@@ -1,6 +1,7 @@
 import http from "node:http";
 import type { Duplex } from "node:stream";
 import { sendJson } from "../../common/http.ts";
+import type { Fields } from "../../common/log.ts";
 import type { Audit } from "../audit.ts";
 import type { Limits } from "../limits.ts";
 import { endWithJson, headText, type Refusal } from "../reply.ts";
@@ -155,12 +156,12 @@ export class Egress {
     target: Target | undefined,
     refusal: Refusal,
     to: Duplex | http.ServerResponse,
-    rule?: Rule,
+    about: Fields = {},
   ): void {
     const what = refusal.status >= 500 ? "fail" : "deny";
     this.#audit.write("egress", {
       ...decision(kind, what, target),
-      ...(rule ? { rule: rule.text } : {}),
+      ...about,
       reason: refusal.reason,
     });
     const body = { message: refusal.message, reason: refusal.reason };
@@ -180,10 +181,12 @@ export class Egress {
     if (error instanceof ReachError) {
       const status = error.kind === "denied" ? 403 : error.kind === "timeout" ? 504 : 502;
       const refusal = { status, reason: error.reason, message: error.message };
-      this.#refuse(kind, target, refusal, to, rule);
+      const { addresses } = error;
+      this.#refuse(kind, target, refusal, to, { rule: rule.text, addresses });
     } else {
       const message = `The connection to ${authorityOf(target)} was lost.`;
-      this.#refuse(kind, target, { status: 502, reason: "connection-lost", message }, to, rule);
+      const refusal = { status: 502, reason: "connection-lost", message };
+      this.#refuse(kind, target, refusal, to, { rule: rule.text });
     }
   }
 }

@@ -1,4 +1,4 @@
-import { lookup } from "node:dns/promises";
+import { Resolver } from "node:dns/promises";
 import net from "node:net";
 import { classifyAddress } from "./addresses.ts";
 import type { Rule } from "./rules.ts";
@@ -12,24 +12,46 @@ export interface Wire {
   connect(address: string, port: number): net.Socket;
 }
 
-/** The real network, through the container's own resolver. */
-export const systemWire: Wire = {
-  resolve: async (host) =>
-    (await lookup(host, { all: true, order: "ipv4first" })).map(({ address }) => address),
-  connect: (address, port) =>
-    net.connect({ host: address, port, noDelay: true, allowHalfOpen: true }),
-};
+/** How long an IPv6 answer may come after the IPv4 answer and still be used, in milliseconds. */
+const laggardMs = 200;
+
+/**
+ * The real network, through the container's own name server. Not by the C library's resolver: that one takes one of
+ * four threads for as long as a name server is silent, and one agent could hold up the name lookups of all.
+ */
+export function systemWire(): Wire {
+  const resolver = new Resolver({ timeout: 3_000, tries: 2 });
+  return {
+    resolve: async (host) => {
+      const late = resolver.resolve6(host).catch(() => []);
+      const first = await resolver.resolve4(host).catch(() => []);
+      if (first.length === 0) return late;
+      const none = new Promise<string[]>((done) => setTimeout(done, laggardMs, []).unref());
+      return [...first, ...(await Promise.race([late, none]))];
+    },
+    connect: (address, port) =>
+      net.connect({ host: address, port, noDelay: true, allowHalfOpen: true }),
+  };
+}
 
 /** Why a target was not reached. `denied`: a rule forbids it. `unreachable`: the network's own doing. */
 export class ReachError extends Error {
   readonly kind: "denied" | "unreachable" | "timeout";
   /** Short, for the log and for programs. */
   readonly reason: string;
+  /** Where the target would have led; for the log. */
+  readonly addresses: readonly string[];
 
-  constructor(kind: ReachError["kind"], reason: string, message: string) {
+  constructor(
+    kind: ReachError["kind"],
+    reason: string,
+    message: string,
+    addresses: readonly string[] = [],
+  ) {
     super(message);
     this.kind = kind;
     this.reason = reason;
+    this.addresses = addresses.slice(0, 8);
   }
 }
 
@@ -74,6 +96,7 @@ export async function reach(
     code === "no answer in time" ? "timeout" : "unreachable",
     code === "no answer in time" ? "connect-timeout" : "connect-failed",
     `${authorityOf(target)} does not accept a connection (${code})`,
+    addresses,
   );
 }
 
@@ -103,6 +126,7 @@ async function permitted(
     "denied",
     "address",
     `${target.host} leads to no public address (${kinds}). ${cure}`,
+    addresses,
   );
 }
 

@@ -14,7 +14,7 @@ export interface Rule {
 }
 
 /** Port of an entry that names none. */
-export const defaultPort = 443;
+const defaultPort = 443;
 
 /** Reads one entry. @returns undefined where it can match nothing */
 export function parseRule(text: string): Rule | undefined {

@@ -160,7 +160,7 @@ export class TokenHolder {
 }
 
 /** Waits; ends early, without an error, when the signal aborts. */
-export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const done = () => {

@@ -145,6 +145,9 @@ export class FakeProxy {
       response.on("close", () => group.delete(response));
     };
     if (path === "/_ping") return send(200, "OK");
+    if (url.pathname === "/berth/declarations" && !url.searchParams.has("watch")) {
+      return send(200, this.declarations);
+    }
     if (path === "/berth/declarations") {
       return open(this.#watchers, `${JSON.stringify(this.declarations)}\n`);
     }

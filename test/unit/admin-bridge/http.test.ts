@@ -69,6 +69,7 @@ describe("/api/health", () => {
     ],
   ] as const) {
     it(`E15: a missing ${what} shows in the same shape, with 503`, async () => {
+      rig.proxy.declare(declare("lal"));
       await rig.start();
       await spoil();
       expect(await get("/api/health")).toEqual({
@@ -115,14 +116,17 @@ describe("the check at the start", () => {
     await expect(check(0)).rejects.toThrow("the network berth-t-mattermost-net does not exist");
   });
   it("E13: a missing image has its own sentence", async () => {
+    rig.proxy.declare(declare("lal"));
     rig.proxy.imageStatus = 404;
     await expect(check(0)).rejects.toThrow(
       `the default agent image ${image} is not on this host ("No such image"): \`pulumi up\` builds it`,
     );
   });
-  it("an image that no declaration names yet is no reason to stop", async () => {
-    rig.proxy.imageStatus = 403;
+  it("an image that no declaration names, and so the proxy hides, is no reason to stop or to be unwell", async () => {
+    rig.proxy.imageStatus = 404;
     await check(0);
+    await rig.start();
+    expect((await get("/api/health")).status).toBe(200);
   });
 });
 

@@ -162,6 +162,26 @@ describe("tokens", () => {
     expect(answers.filter((a) => live.has(a.body.token))).toHaveLength(1);
   });
 
+  it("a token that is asked for while its bot is being made is minted, and the bot is made once", async () => {
+    rig.proxy.declare(...["lal", "data", "ops"].map((name) => declare(name)));
+    const starting = rig.start();
+    const asked = async (agent: string) =>
+      until("a token", async () => {
+        const answer = await mint(agent).catch(() => undefined);
+        // Before the session there is none; afterwards every request must succeed.
+        return (
+          answer &&
+          (rig.mattermost.byName(agent) === undefined ? answer.status === 200 && answer : answer)
+        );
+      });
+    const answers = await Promise.all(["lal", "data", "ops"].map(asked));
+    await starting;
+    expect(answers.map((a) => a.status)).toEqual([200, 200, 200]);
+    expect(rig.mattermost.changes.filter((c) => c === "POST users")).toHaveLength(4);
+    const text = await (await fetch(`http://127.0.0.1:${rig.bridge.port}/metrics`)).text();
+    expect(text).toContain("berth_provisioning_errors_total 0");
+  });
+
   it("an agent that is not declared, or has no gateway, gets none", async () => {
     rig.proxy.declare(declare("lal", { network: "none" }));
     await rig.start();

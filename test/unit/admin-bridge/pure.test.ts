@@ -204,6 +204,15 @@ describe("failures in words", () => {
       expect(words).not.toContain(code);
     });
   }
+  it("E14: the socket proxy's words for a missing image and for an Engine that is away are understood too", () => {
+    const missing = "berth: start denied: the declared image is not on this Engine [image-missing]";
+    expect(wordEngineFailure(new EngineError(409, missing), "start lal")).toMatch(
+      /"No such image"/,
+    );
+    expect(wordEngineFailure(new EngineError(502, "berth: down"), "start lal")).toMatch(
+      /or Docker behind it does not/,
+    );
+  });
   it("E14: a missing container and a refusal have their own sentences", () => {
     expect(wordEngineFailure(new EngineError(404, "No such container: x"), "start lal")).toMatch(
       /its container is not there/,

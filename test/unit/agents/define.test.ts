@@ -95,6 +95,7 @@ describe("defineAgent", () => {
       /chat\.trigger: must be/,
       /egress\[0\]: must be a host/,
       /secrets\.token: must be a name like API_TOKEN/,
+      /secrets\.token: "op:\/\/only-vault" is no reference/,
       /secrets\.KEY: "ghp_plain" is no secret reference/,
       /workspace\.keep: is not known/,
     ])

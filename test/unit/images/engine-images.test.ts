@@ -72,14 +72,16 @@ describe("building by the Engine", () => {
 });
 
 describe("pruning", () => {
-  it("removes earlier versions that no container uses, and nothing else", async () => {
-    const image = (id: string, ...tags: string[]) => ({ Id: id, RepoTags: tags });
+  it("removes earlier versions that no container uses, and nothing young, foreign or current", async () => {
+    const image = (id: string, ...tags: string[]) => ({ Id: id, Created: 1, RepoTags: tags });
+    const young = Math.floor(Date.now() / 1000) - 60;
     const images = [
-      image("sha256:1", reference),
+      image("sha256:1", reference, "localhost/berth/postgres:111111111111"),
       image("sha256:2", "localhost/berth/postgres:aaaaaaaaaaaa"),
       image("sha256:3", "localhost/berth/postgres:bbbbbbbbbbbb"),
       image("sha256:4", "localhost/berth/postgres:cccccccccccc", "my/own:name"),
-      { Id: "sha256:5", RepoTags: null },
+      { Id: "sha256:5", Created: 1, RepoTags: null },
+      { ...image("sha256:6", "localhost/berth/postgres:dddddddddddd"), Created: young },
     ];
     const { engine, asked } = await engineThat(({ method, url }) => {
       if (method === "DELETE") return url?.includes("cccccccccccc") ? [409, "{}"] : [200, "[]"];
@@ -87,9 +89,11 @@ describe("pruning", () => {
       return [200, JSON.stringify(images)];
     });
     expect(await pruneImage(engine, "postgres", reference)).toEqual([
+      "localhost/berth/postgres:111111111111",
       "localhost/berth/postgres:aaaaaaaaaaaa",
     ]);
     expect(asked.filter((line) => line.startsWith("DELETE"))).toEqual([
+      "DELETE /images/localhost/berth/postgres:111111111111",
       "DELETE /images/localhost/berth/postgres:aaaaaaaaaaaa",
       "DELETE /images/localhost/berth/postgres:cccccccccccc",
     ]);

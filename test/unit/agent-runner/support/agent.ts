@@ -54,7 +54,7 @@ export async function until(
   }
 }
 
-export const quickTiming: Timing = {
+const quickTiming: Timing = {
   ...defaultTiming,
   reconnectFirst: 20,
   reconnectMost: 200,

@@ -1,0 +1,111 @@
+import { Label } from "../spec/names.ts";
+import { type EngineClient, engineJson } from "./engine-api.ts";
+import { exportState, mustOperate, type StackContext, type StateExport } from "./pulumi-stack.ts";
+import type { RunResult } from "./run.ts";
+
+/**
+ * Mends what a Pulumi that was killed half-way has left, as the next operation's output tells it: the Engine's objects that it
+ * could not record, and the record of what it was doing.
+ * @param result of that next operation, failed or not
+ * @returns whether something was mended, so that the operation is worth another try
+ */
+export async function repair(
+  context: StackContext,
+  engine: EngineClient,
+  result: RunResult,
+  say: (line: string) => void,
+): Promise<boolean> {
+  const removed = result.code === 0 ? [] : await removeOrphans(engine, context, result.output);
+  if (removed.length > 0) {
+    say(`pulumi: removed what a run that was cut off had left: ${removed.join(", ")}`);
+  }
+  const pending = /pending operations from previous deployment/.test(result.output);
+  if (pending) {
+    say("pulumi: an earlier run was cut off; reading the stack again");
+    const refresh = ["refresh", "--yes", "--skip-preview", "--clear-pending-creates"];
+    await mustOperate(context, [...refresh, "--suppress-outputs"], say);
+  }
+  return pending || removed.length > 0;
+}
+
+/** Removes every container and network that carries a stack's label; for after its destruction. Volumes stay: they hold data. */
+export async function removeLeftovers(engine: EngineClient, stack: string): Promise<string[]> {
+  const filters = encodeURIComponent(JSON.stringify({ label: [`${Label.stack}=${stack}`] }));
+  const containers = await engineJson<{ Id: string; Names: string[] }[]>(engine, {
+    path: `/containers/json?all=1&filters=${filters}`,
+  });
+  for (const { Id } of containers) {
+    await engineJson(engine, { method: "DELETE", path: `/containers/${Id}?force=1` });
+  }
+  const networks = await engineJson<{ Id: string; Name: string }[]>(engine, {
+    path: `/networks?filters=${filters}`,
+  });
+  for (const { Id } of networks)
+    await engineJson(engine, { method: "DELETE", path: `/networks/${Id}` });
+  return [
+    ...containers.map(({ Id, Names }) => Names[0]?.slice(1) ?? Id),
+    ...networks.map(({ Name }) => Name),
+  ].sort();
+}
+
+/**
+ * Removes containers and networks that stand in the way of the state: made by a run that was cut off before it could record
+ * them. Only what carries this stack's label and is not in its state; volumes never, they hold data.
+ * @param output lines of the failed operation
+ * @returns names of what was removed
+ */
+async function removeOrphans(
+  engine: EngineClient,
+  context: StackContext,
+  output: string,
+): Promise<string[]> {
+  const inTheWay = conflictsIn(output);
+  if (inTheWay.length === 0) return [];
+  const state = await exportState(context);
+  const removed: string[] = [];
+  for (const { kind, name } of inTheWay) {
+    if (await removeOrphan(engine, context.stack, state, kind, name)) removed.push(name);
+  }
+  return removed;
+}
+
+async function removeOrphan(
+  engine: EngineClient,
+  stack: string,
+  state: StateExport,
+  kind: "containers" | "networks",
+  name: string,
+): Promise<boolean> {
+  const path = `/${kind}/${encodeURIComponent(name)}`;
+  const inspect = await engine.request({ path: kind === "containers" ? `${path}/json` : path });
+  if (inspect.status !== 200) return false;
+  const found = JSON.parse(inspect.text) as {
+    Id: string;
+    Labels?: Record<string, string> | null;
+    Config?: { Labels?: Record<string, string> | null };
+  };
+  const labels = found.Config?.Labels ?? found.Labels;
+  const known = (state.deployment.resources ?? []).some(({ id }) => id === found.Id);
+  if (known || labels?.[Label.stack] !== stack) return false;
+  await engineJson(engine, {
+    method: "DELETE",
+    path: `/${kind}/${found.Id}${kind === "containers" ? "?force=1" : ""}`,
+  });
+  return true;
+}
+
+/** Names that the Engine said are taken already, each once. */
+export function conflictsIn(
+  output: string,
+): { readonly kind: "containers" | "networks"; readonly name: string }[] {
+  const containers = output.matchAll(/container name "\/?([A-Za-z0-9_.-]+)" is already in use/g);
+  const networks = output.matchAll(/network with name "?([A-Za-z0-9_.-]+)"? already exists/g);
+  return [
+    ...namesOf(containers).map((name) => ({ kind: "containers" as const, name })),
+    ...namesOf(networks).map((name) => ({ kind: "networks" as const, name })),
+  ];
+}
+
+function namesOf(matches: Iterable<RegExpExecArray>): string[] {
+  return [...new Set([...matches].map(([, name]) => name ?? ""))].filter((name) => name !== "");
+}

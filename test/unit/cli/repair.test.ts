@@ -1,0 +1,77 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { didChange } from "../../../cli/commands/up.ts";
+import { isNoise } from "../../../cli/pulumi-stack.ts";
+import { conflictsIn } from "../../../cli/repair.ts";
+import { removeDeadLocks } from "../../../cli/toolchain/locks.ts";
+
+describe("locks of Pulumi's file backend", () => {
+  let state: string;
+  let folder: string;
+  beforeEach(() => {
+    state = mkdtempSync(join(tmpdir(), "berth-locks-"));
+    folder = join(state, ".pulumi/locks/organization/berth/dev");
+    mkdirSync(folder, { recursive: true });
+  });
+  afterEach(() => rmSync(state, { recursive: true, force: true }));
+
+  function lock(name: string, pid: number, host = hostname()): string {
+    const path = join(folder, `${name}.json`);
+    writeFileSync(path, JSON.stringify({ pid, username: "x", hostname: host, timestamp: "" }));
+    writeFileSync(`${path}.attrs`, "{}");
+    return path;
+  }
+
+  it("of a process that is gone: removed, with what belongs to it", () => {
+    const path = lock("a", 2 ** 30);
+    expect(removeDeadLocks(state, "dev")).toEqual([2 ** 30]);
+    expect(existsSync(path)).toBe(false);
+    expect(existsSync(`${path}.attrs`)).toBe(false);
+  });
+
+  it("of a process id that another program has now: removed", () => {
+    lock("a", process.pid); // this is no Pulumi
+    expect(removeDeadLocks(state, "dev")).toEqual([process.pid]);
+  });
+
+  it("of a running Pulumi, of another machine, of another stack: kept", () => {
+    const paths = [lock("a", 41), lock("b", 42, "elsewhere")];
+    expect(removeDeadLocks(state, "dev", (pid) => pid === 41)).toEqual([]);
+    expect(removeDeadLocks(state, "prod", () => false)).toEqual([]);
+    for (const path of paths) expect(existsSync(path)).toBe(true);
+  });
+});
+
+describe("Pulumi's output", () => {
+  it("names what stands in the way, each once", () => {
+    const conflict =
+      'error: Unable to create container: Error response from daemon: Conflict. The container name "/berth-dev-postgres" is already in use by container "7ab3".';
+    expect(
+      conflictsIn(
+        `${conflict}\n${conflict}\nnetwork with name berth-dev-egress-net already exists`,
+      ),
+    ).toEqual([
+      { kind: "containers", name: "berth-dev-postgres" },
+      { kind: "networks", name: "berth-dev-egress-net" },
+    ]);
+    expect(conflictsIn("error: something else")).toEqual([]);
+  });
+
+  it("tells whether anything changed by its summary alone", () => {
+    expect(didChange("created\nResources:\n    37 unchanged\nDuration: 4s")).toBe(false);
+    expect(didChange("Resources:\n    + 2 created\n    30 unchanged")).toBe(true);
+    expect(didChange("Resources:\n    +-5 replaced")).toBe(true);
+  });
+
+  it.each([
+    ["  @ updating....", true],
+    ["", true],
+    ["     pulumi:pulumi:Stack berth-dev running ", true],
+    [" ++ docker:index:Container lal creating replacement (0s) [diff: ~image]", true],
+    [" +  docker:index:Container lal created (0.4s)", false],
+    ["     error: update failed", false],
+    [" +  docker:index:Container postgres creating (240s) error: 1 error occurred:", false],
+  ])("%j is noise: %s", (line, noise) => expect(isNoise(line)).toBe(noise));
+});
