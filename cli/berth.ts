@@ -49,7 +49,9 @@ async function main(): Promise<number> {
 catchSignals();
 // Whoever reads the output may stop reading (`berth logs lal | head`).
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  stream.on("error", (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === "EPIPE" ? 0 : 1),
+  );
 }
 try {
   const code = await main();
