@@ -1,3 +1,7 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { Service } from "../../spec/names.ts";
 import { engine, engineAnswer, exec, inspect, until } from "../support/engine.ts";
@@ -10,7 +14,7 @@ import {
   writeFleet,
 } from "../support/fleet.ts";
 import { Person } from "../support/person.ts";
-import { Stack } from "../support/stack.ts";
+import { root, Stack } from "../support/stack.ts";
 
 const stack = Stack.attach(inject("stack"));
 const others = [...Object.values(Service), ...sharedAgents];
@@ -163,6 +167,44 @@ describe("the fleet changes by `pulumi up`", () => {
     expect((await operator.client.getUserByUsername("nova")).id).toBe(before.id);
     const question = await operator.say(square, "@nova back again?");
     await operator.answer(square, "nova", question, /back again/);
+  });
+});
+
+describe("an agent whose process is the operator's own", () => {
+  it("A21: a local and a docker agent in one stack: no container, its own socket and bot, and it answers", async () => {
+    writeFleet(stack, { ...base, loki: agentSource("loki", 'driver: "local",') });
+    const run = await stack.up();
+    expect(run.changes.filter((change) => /docker:/.test(change))).toHaveLength(1);
+    expect((await engineAnswer(`/containers/${stack.container("loki")}/json`)).status).toBe(404);
+    const directory = `/run/berth/${stack.name}/agents/loki`;
+    await until("loki's socket", async () => existsSync(`${directory}/gateway.sock`), 30_000);
+    const workspace = mkdtempSync(join(tmpdir(), "berth-loki-"));
+    const demo = join(workspace, "demo-agent");
+    writeFileSync(
+      demo,
+      `#!/bin/sh\nexec "${process.execPath}" "${root}/services/agent-runner/demo-agent/main.ts"\n`,
+      { mode: 0o755 },
+    );
+    const runner = spawn(process.execPath, [join(root, "services/agent-runner/main.ts")], {
+      env: {
+        PATH: `${workspace}:${process.env.PATH}`,
+        HOME: workspace,
+        BERTH_AGENT: "loki",
+        BERTH_RUN: directory,
+        BERTH_WORKSPACE: workspace,
+        BERTH_MATTERMOST_PORT: "0",
+        BERTH_EGRESS_PORT: "0",
+        BERTH_HEALTH_SOCKET: join(workspace, "health.sock"),
+      },
+      stdio: "ignore",
+    });
+    try {
+      const question = await operator.say(square, "@loki are you a process of the host?");
+      await operator.answer(square, "loki", question, /are you a process of the host/);
+    } finally {
+      runner.kill("SIGTERM");
+      rmSync(workspace, { recursive: true, force: true });
+    }
   });
 });
 

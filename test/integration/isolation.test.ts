@@ -383,6 +383,15 @@ describe("a bridge that is not ours to trust", () => {
     ).toEqual([]);
   });
 
+  it("the admin bridge's web port answers people on the host and refuses agents on the chat network", async () => {
+    expect((await fetch(`${stack.adminUrl}/api/health`)).status).toBe(200);
+    const { output } = await node(
+      "scout",
+      `const r = await fetch("http://admin-bridge:8066/api/status").catch((e) => ({ status: e.cause?.code ?? "failed" })); console.log(r.status);`,
+    );
+    expect(output.trim()).not.toBe("200");
+  });
+
   it("Postgres: the mapped user connects by its socket, another user is refused", async () => {
     const run = (user: string) =>
       exec(

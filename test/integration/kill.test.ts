@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { Service } from "../../spec/names.ts";
-import { engine, inspect, until } from "../support/engine.ts";
+import { engine, inspect, logsOf, until } from "../support/engine.ts";
 import { Person } from "../support/person.ts";
 import { Stack } from "../support/stack.ts";
 
@@ -114,6 +114,69 @@ describe("whatever dies comes back, and the conversation goes on", () => {
       90_000,
     );
     await conversationGoesOn("the database's absence");
+  });
+});
+
+describe("when a part is away, people are told so in words", () => {
+  it("E14: a command while the socket proxy is away is answered in the chat, with the cause", async () => {
+    const proxy = stack.container(Service.socketProxy);
+    const direct = await operator.direct("berth");
+    await engine(`/containers/${proxy}/stop?t=5`, "POST");
+    try {
+      const command = await operator.say(direct, "restart lal");
+      const answer = await operator.answer(direct, "berth", command, /proxy|Docker/i);
+      expect(answer.message).not.toMatch(/ECONNREFUSED|ENOTFOUND|\bat .*:\d+/);
+      expect(await (await fetch(`${stack.adminUrl}/api/health`)).json()).toMatchObject({
+        ok: false,
+        docker: { socketConnected: false },
+      });
+    } finally {
+      await engine(`/containers/${proxy}/start`, "POST");
+    }
+    await until(
+      "the bridge to be healthy",
+      async () => (await fetch(`${stack.adminUrl}/api/health`)).ok,
+    );
+  });
+
+  it("C10: agents live on while the socket proxy is away", async () => {
+    const proxy = stack.container(Service.socketProxy);
+    await engine(`/containers/${proxy}/stop?t=5`, "POST");
+    try {
+      await conversationGoesOn("the proxy's absence");
+    } finally {
+      await engine(`/containers/${proxy}/start`, "POST");
+    }
+  });
+
+  it("A10, E13: the admin bridge's image refuses to start without the proxy's address, in words and with a failure", async () => {
+    const { Config } = await inspect(stack.container(Service.adminBridge));
+    for (const address of ["", "unix:///var/run/docker.sock"]) {
+      const name = `berth-refuses-${stack.name}`;
+      const env = Config.Env.map((line) =>
+        line.startsWith("DOCKER_HOST=") ? `DOCKER_HOST=${address}` : line,
+      );
+      await engine(`/containers/create?name=${name}`, "POST", {
+        Image: Config.Image,
+        Env: env,
+        User: "2000:2000",
+        HostConfig: { NetworkMode: "none", Tmpfs: { "/tmp": "" } },
+      });
+      try {
+        await engine(`/containers/${name}/start`, "POST");
+        const { StatusCode } = await engine<{ StatusCode: number }>(
+          `/containers/${name}/wait`,
+          "POST",
+        );
+        expect(StatusCode).toBe(1);
+        const log = await logsOf(name);
+        expect(log).toMatch(/DOCKER_HOST/);
+        expect(log).toMatch(/tcp:\/\/docker-socket-proxy:2375/);
+        expect(log).not.toMatch(/\n\s+at /);
+      } finally {
+        await engine(`/containers/${name}?force=1`, "DELETE");
+      }
+    }
   });
 });
 

@@ -1,0 +1,57 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { describe, expect, inject, it } from "vitest";
+import { Service } from "../../spec/names.ts";
+import { dockerHost, engine, inspect, until } from "../support/engine.ts";
+import { Person } from "../support/person.ts";
+import { root, Stack } from "../support/stack.ts";
+
+const stack = Stack.attach(inject("stack"));
+/** Only an Engine that berth itself has started may be stopped by a test; another one is its owner's. */
+const ours = dockerHost === "unix:///run/berth-engine/docker.sock";
+
+async function berth(...args: string[]): Promise<void> {
+  const env = { ...process.env };
+  delete env.DOCKER_HOST;
+  await promisify(execFile)(process.execPath, ["cli/berth.ts", ...args], { cwd: root, env });
+}
+
+describe.runIf(ours)("an Engine that is stopped and started again", () => {
+  it("brings back what ran and nothing else, and the conversation goes on; `up` changes nothing", async () => {
+    const operator = await Person.login(
+      stack.mattermostUrl,
+      "operator",
+      inject("operatorPassword"),
+    );
+    const direct = await operator.direct("berth");
+    const command = await operator.say(direct, "sleep lal");
+    await operator.answer(direct, "berth", command, /lal/);
+    await until("lal to sleep", async () => !(await inspect(stack.container("lal"))).State.Running);
+    const created = await engine<{ Names: string[]; State: string }[]>(
+      `/containers/json?all=1&filters=${encodeURIComponent(JSON.stringify({ label: [`berth.stack=${stack.name}`] }))}`,
+    );
+    const asleep = created
+      .filter((c) => c.State !== "running")
+      .map((c) => c.Names[0]?.slice(1) ?? "");
+    expect(asleep).toContain(stack.container("lal"));
+
+    await berth("engine", "stop");
+    await berth("engine", "start");
+
+    for (const part of [...Object.values(Service), "data"]) {
+      await until(
+        `${part} to run`,
+        async () => (await inspect(stack.container(part))).State.Running,
+      );
+    }
+    for (const name of asleep) expect((await inspect(name)).State.Running, name).toBe(false);
+    const square = await operator.channel("town-square");
+    const question = await until(
+      "the chat to be back",
+      () => operator.say(square, "@data after the Engine's restart"),
+      90_000,
+    );
+    await operator.answer(square, "data", question, /after the Engine's restart/, 90_000);
+    await stack.up({ expectNoChanges: true });
+  });
+});
