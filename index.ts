@@ -8,8 +8,8 @@ const { agents: fleet } = await import("./agents/index.ts").catch((error: unknow
   throw error instanceof AgentError ? new pulumi.RunError(error.message) : error;
 });
 
-// Pulumi takes a stack trace for every property of every resource, which is most of the time of a run without changes.
 const config = loadConfig();
+// Pulumi takes a stack trace for every property of every resource, which is most of the time of a run without changes.
 const stackTraceLimit = Error.stackTraceLimit;
 Error.stackTraceLimit = 0;
 const outputs = program(config, fleet);

@@ -92,18 +92,15 @@ export class AdminBridge extends pulumi.ComponentResource {
         healthcheck: ownHealthcheck,
       }),
       "running",
-      {
-        parent: this,
-        dependsOn: [
-          args.mattermost,
-          args.network.resource,
-          args.socketProxyNetwork.resource,
-          args.ingress.resource,
-          args.mattermostSocket.resource,
-          data.resource,
-          this.tokens.resource,
-        ],
-      },
+      [
+        args.network,
+        args.socketProxyNetwork,
+        args.ingress,
+        args.mattermostSocket,
+        data,
+        this.tokens,
+      ],
+      { parent: this, dependsOn: [args.mattermost] },
     );
     this.url = pulumi.output(httpUrl(args.bindAddress, args.port));
     this.registerOutputs({ url: this.url });
@@ -114,6 +111,6 @@ export class AdminBridge extends pulumi.ComponentResource {
 export const tokenDirectory = Path.tokenSocket.slice(0, Path.tokenSocket.lastIndexOf("/"));
 
 /** `http://127.0.0.1:8066`, with the brackets that IPv6 needs. */
-export function httpUrl(address: string, port: number): string {
+function httpUrl(address: string, port: number): string {
   return `http://${address.includes(":") ? `[${address}]` : address}:${port}`;
 }

@@ -60,14 +60,13 @@ export class Agent extends pulumi.ComponentResource {
       },
       this,
     );
-    createContainer(name, agentContainer(declaration), "created", {
-      parent: this,
-      dependsOn: [
-        workspace.resource,
-        // A new declaration first: the socket proxy compares a new container with the newest one.
-        declared,
-        ...(declaration.network === "mattermost" ? [args.mattermostNetwork.resource] : []),
-      ],
-    });
+    createContainer(
+      name,
+      agentContainer(declaration),
+      "created",
+      [workspace, ...(declaration.network === "mattermost" ? [args.mattermostNetwork] : [])],
+      // A new declaration first: the socket proxy compares a new container with the newest one.
+      { parent: this, dependsOn: [declared] },
+    );
   }
 }

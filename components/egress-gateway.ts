@@ -55,11 +55,9 @@ export class EgressGateway extends pulumi.ComponentResource {
         healthcheck: ownHealthcheck,
       }),
       "running",
-      // Not on Mattermost: it is needed when an agent speaks, not when the gateway starts.
-      {
-        parent: this,
-        dependsOn: [args.network.resource, args.egress.resource, args.tokens.resource],
-      },
+      [args.network, args.egress, args.tokens],
+      // Not after Mattermost: it is needed when an agent speaks, not when the gateway starts.
+      { parent: this },
     );
     this.agentsDirectory = pulumi.output(`${runDirectory(stack)}/agents`);
     this.registerOutputs({ agentsDirectory: this.agentsDirectory });

@@ -86,17 +86,14 @@ export class Mattermost extends pulumi.ComponentResource {
         healthcheck: kinds[args.kind].healthcheck,
       }),
       "healthy",
-      {
-        parent: this,
-        dependsOn: [
-          args.postgres,
-          args.network.resource,
-          args.ingress.resource,
-          args.postgresSocket.resource,
-          this.localSocket.resource,
-          ...files.map(({ volume }) => volume.resource),
-        ],
-      },
+      [
+        args.network,
+        args.ingress,
+        args.postgresSocket,
+        this.localSocket,
+        ...files.map(({ volume }) => volume),
+      ],
+      { parent: this, dependsOn: [args.postgres] },
     );
     this.url = pulumi.output(args.siteUrl);
     this.registerOutputs({ url: this.url });

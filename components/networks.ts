@@ -12,7 +12,6 @@ export interface NetworksArgs {
 
 /** A network of the stack: its Engine name, and the resource to wait for. */
 export interface StackNetwork {
-  /** A constant, so that a replaced network does not replace its containers' inputs. */
   readonly name: string;
   readonly resource: docker.Network;
 }

@@ -56,7 +56,8 @@ export class Postgres extends pulumi.ComponentResource {
         }),
       }),
       "healthy",
-      { parent: this, dependsOn: [data.resource, this.socket.resource] },
+      [data, this.socket],
+      { parent: this },
     );
     this.registerOutputs({ container: this.container.name });
   }

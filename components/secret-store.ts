@@ -46,6 +46,7 @@ export class SecretStore extends pulumi.ComponentResource {
         healthcheck: ownHealthcheck,
       }),
       "running",
+      [],
       { parent: this },
     );
     this.agentsDirectory = pulumi.output(`${runDirectory(stack)}/agents`);

@@ -42,7 +42,8 @@ export class SocketProxy extends pulumi.ComponentResource {
         healthcheck: ownHealthcheck,
       }),
       "running",
-      { parent: this, dependsOn: [args.network.resource] },
+      [args.network],
+      { parent: this },
     );
     this.endpoint = pulumi.output(socketProxyEndpoint);
     this.registerOutputs({ endpoint: this.endpoint });

@@ -10,6 +10,9 @@ import { CPU, goDuration, MiB } from "../../spec/units.ts";
  */
 export type Run = "running" | "healthy" | "created";
 
+/** Gives the name of a volume or network as Pulumi should see it. */
+type NameOf = (name: string) => pulumi.Input<string>;
+
 /** How long `healthy` is waited for, in seconds: a first start of the official server makes its whole database. */
 const healthySeconds = 240;
 
@@ -32,8 +35,13 @@ const replaceOnChanges = [
  * The one mapping from a rendered container to the docker provider's inputs.
  * Spellings are those that the provider reads back unchanged; any other would be a diff at every run.
  * `PidsLimit` has no input: it stands in a label and the socket proxy enforces it.
+ * @param nameOf the name of a volume or network as its resource gives it, where there is one
  */
-export function containerArgs(spec: ContainerSpec, run: Run): docker.ContainerArgs {
+export function containerArgs(
+  spec: ContainerSpec,
+  run: Run,
+  nameOf: NameOf = (name) => name,
+): docker.ContainerArgs {
   const { HostConfig: host } = spec;
   const networks = Object.entries(spec.Networks).sort(([a], [b]) => (a < b ? -1 : 1));
   return {
@@ -66,12 +74,12 @@ export function containerArgs(spec: ContainerSpec, run: Run): docker.ContainerAr
     logDriver: host.LogConfig.Type,
     logOpts: { ...host.LogConfig.Config },
     tmpfs: { ...host.Tmpfs },
-    volumes: [...host.Binds].sort().map(volumeArgs),
+    volumes: [...host.Binds].sort().map((bind) => volumeArgs(bind, nameOf)),
     // Beside `networksAdvanced` the provider must decide the mode itself.
     ...(networks.length > 0
       ? {
           networksAdvanced: networks.map(([name, aliases]) => ({
-            name,
+            name: nameOf(name),
             ...(aliases.length > 0 ? { aliases: [...aliases] } : {}),
           })),
         }
@@ -102,12 +110,12 @@ export function containerOptions(opts: pulumi.CustomResourceOptions): pulumi.Cus
 }
 
 /** `source:target[:ro]`, as the Engine writes binds; a path is a host directory, anything else a volume. */
-function volumeArgs(bind: string) {
+function volumeArgs(bind: string, nameOf: NameOf) {
   const [source = "", containerPath = "", mode] = bind.split(":");
   const readOnly = mode === "ro";
   return source.startsWith("/")
     ? { containerPath, hostPath: source, readOnly }
-    : { containerPath, volumeName: source, readOnly };
+    : { containerPath, volumeName: nameOf(source), readOnly };
 }
 
 function healthcheckArgs(check: Healthcheck) {

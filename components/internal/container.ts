@@ -3,14 +3,26 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { ContainerSpec, Healthcheck } from "../../spec/container.ts";
 import { containerArgs, containerOptions, type Run } from "./container-args.ts";
 
-/** Makes a rendered container. */
+/** A volume or network that a container uses: its Engine name, a constant, and its resource. */
+export interface Used {
+  readonly name: string;
+  readonly resource: { readonly name: pulumi.Output<string> };
+}
+
+/**
+ * Makes a rendered container. The names of what it uses come from the resources: it waits for them, and where one
+ * must be replaced, which the Engine refuses while it is in use, the container goes first and comes back after.
+ */
 export function createContainer(
   name: string,
   spec: ContainerSpec,
   run: Run,
+  uses: readonly Used[],
   opts: pulumi.CustomResourceOptions,
 ): docker.Container {
-  return new docker.Container(name, containerArgs(spec, run), containerOptions(opts));
+  const names = new Map(uses.map((used) => [used.name, used.resource.name]));
+  const args = containerArgs(spec, run, (constant) => names.get(constant) ?? constant);
+  return new docker.Container(name, args, containerOptions(opts));
 }
 
 /** The check of every service of ours: it answers on a socket in its own `/tmp`. */

@@ -5,7 +5,8 @@ import { agentContainer } from "../../spec/container.ts";
 import { ofType, steps } from "../support/graph.ts";
 import { graphWith, imageOf } from "./run.ts";
 
-const lal = defineAgent({ name: "lal", image: "node", program: { acp: ["demo-agent"] } });
+const lalInput = { name: "lal", image: "node", program: { acp: ["demo-agent"] } };
+const lal = defineAgent(lalInput);
 const container = async (name: string, config = {}) => {
   const found = ofType(await graphWith([lal], config), "Container").find((c) => c.name === name);
   if (!found) throw new Error(`no container ${name}`);
@@ -64,6 +65,27 @@ describe("the shape of the graph", () => {
     expect(mattermost.dependencies).toContain(postgres.urn);
     expect(bridge.dependencies).toContain(mattermost.urn);
     expect(JSON.stringify(mattermost.inputs.healthcheck)).toContain("/api/v4/system/ping");
+  });
+
+  it("every container depends on each volume and network that it uses, so it makes way where one is replaced", async () => {
+    const scout = defineAgent({ ...lalInput, name: "scout", network: "mattermost" });
+    const graph = await graphWith([lal, scout]);
+    const byUrn = new Map(graph.resources.map((r) => [r.urn, r]));
+    let uses = 0;
+    for (const made of ofType(graph, "Container")) {
+      const { volumes, networksAdvanced = [] } = made.inputs as {
+        volumes: { volumeName?: string }[];
+        networksAdvanced?: { name: string }[];
+      };
+      const used = [
+        ...volumes.flatMap((v) => v.volumeName ?? []),
+        ...networksAdvanced.map((n) => n.name),
+      ];
+      const known = made.dependencies.map((urn) => byUrn.get(urn)?.inputs.name);
+      for (const name of used) expect(known, made.name).toContain(name);
+      uses += used.length;
+    }
+    expect(uses).toBeGreaterThan(15);
   });
 
   it("every container is deleted before it is replaced, and silent updates replace", async () => {
