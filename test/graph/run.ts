@@ -1,7 +1,18 @@
 import type { Agent } from "../../agents/define.ts";
 import { readConfig } from "../../config.ts";
 import { program } from "../../program.ts";
-import { type Graph, graphOf } from "../support/graph.ts";
+import { Service } from "../../spec/names.ts";
+import { type Graph, graphOf, type Registered } from "../support/graph.ts";
+
+/** Random fleets that each law is tried on. */
+export const runs = { numRuns: 25 };
+
+const services: readonly string[] = Object.values(Service);
+
+/** Whether a container is an agent's; all others are the platform's. */
+export function isAgent(container: Registered): boolean {
+  return !services.includes(container.name);
+}
 
 /** A stack image's reference without its content: the graph does not depend on which content it is. */
 export function imageOf(name: string): string {
