@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { openSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 /** How a program is run. */
@@ -114,12 +113,6 @@ export function runOnTerminal(
       resolve(code ?? -1);
     });
   });
-}
-
-/** Starts a program that outlives berth, its output in a file. */
-export function launch(program: string, args: readonly string[], logFile: string): void {
-  const log = openSync(logFile, "a", 0o600);
-  spawn(program, args, { stdio: ["ignore", log, log], detached: true }).unref();
 }
 
 /** Sends a signal to every program that {@link run} has under way, and to their children. */
