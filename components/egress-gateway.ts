@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { serviceContainer } from "../spec/container.ts";
-import { Path, Port, runDirectory, Service } from "../spec/names.ts";
+import { Path, Port, runDirectory, Service, Uid } from "../spec/names.ts";
 import { serviceLimits } from "../spec/presets.ts";
 import { MiB } from "../spec/units.ts";
 import { tokenDirectory } from "./admin-bridge.ts";
@@ -36,10 +36,9 @@ export class EgressGateway extends pulumi.ComponentResource {
         service: Service.egressGateway,
         image: args.image,
         limits: { ...serviceLimits, memoryBytes: 512 * MiB },
-        // The Engine makes agents' directories as root; root without capabilities is no more than their owner.
-        // CHOWN gives a token file to its agent's user, so that nobody else can read it.
-        user: "0:0",
-        capabilities: ["CAP_CHOWN"],
+        // The Engine makes agents' directories as root, and root without capabilities is no more than their owner.
+        // With the agents' group a token file can be for that group only; their secrets are for their user alone.
+        user: `0:${Uid.agent}`,
         env: {
           BERTH_STACK: stack,
           BERTH_TEAM: args.team,

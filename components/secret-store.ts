@@ -39,6 +39,7 @@ export class SecretStore extends pulumi.ComponentResource {
         },
         binds: [
           `${runDirectory(stack)}/agents:${Path.agentsRun}`,
+          `${runDirectory(stack)}/secret-store:${Path.secretStoreRun}`,
           `${proxyDirectory(stack, Service.secretStore)}:${Path.proxyRun}:ro`,
           ...(secretsDirectory ? [`${secretsDirectory}:${secretsDirectory}:ro`] : []),
         ],

@@ -87,6 +87,8 @@ export const Path = {
   workspace: "/workspace",
   /** Where gateway and secret store see every agent's directory. */
   agentsRun: "/run/berth/agents",
+  /** Where the secret store keeps what it must find again after a restart; nobody else mounts it. */
+  secretStoreRun: "/run/berth/secret-store",
   /** Where the socket proxy sees the directories of its unix-socket clients. */
   proxyRun: "/run/berth/proxy",
   /** Where a client of the socket proxy finds its own socket. */

@@ -253,10 +253,10 @@ describe("an agent on mattermost-net", () => {
   it("A7, A8, A15: its config names one bot, its token is a file only it can read, its workspace is mounted", async () => {
     const { output } = await inside(
       "scout",
-      "stat -c '%a %u %n' /run/berth/bot-token /run/berth/secrets/CANARY; mount | grep -c ' /workspace '",
+      "stat -c '%a %u:%g %n' /run/berth/bot-token /run/berth/secrets/CANARY; mount | grep -c ' /workspace '",
     );
-    expect(output).toMatch(/^400 1000 \/run\/berth\/bot-token$/m);
-    expect(output).toMatch(/^400 1000 \/run\/berth\/secrets\/CANARY$/m);
+    expect(output).toMatch(/^440 0:1000 \/run\/berth\/bot-token$/m);
+    expect(output).toMatch(/^400 1000:1000 \/run\/berth\/secrets\/CANARY$/m);
     expect(output.trim().split("\n").at(-1)).toBe("1");
     const self = await node(
       "scout",

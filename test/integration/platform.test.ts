@@ -150,6 +150,7 @@ describe("what `pulumi up` made, asked of the Engine", () => {
         `egress-gateway ${run}/agents`,
         `egress-gateway ${run}/proxy/egress-gateway ro`,
         `secret-store ${run}/agents`,
+        `secret-store ${run}/secret-store`,
         `secret-store ${run}/proxy/secret-store ro`,
         `secret-store /run/berth/${stack.name}-secret-files ro`,
       ].sort(),
