@@ -18,3 +18,35 @@ export const bundleOptions = {
 /** Gives CommonJS packages inside an ES module the `require` that they expect. Only where there are packages. */
 export const requireBanner =
   'import{createRequire as berthRequire}from"node:module";const require=berthRequire(import.meta.url);';
+
+/** Node's `http`, as far as it may be imported by name; another name is an error of the bundling. */
+const httpNames = [
+  "Agent",
+  "ClientRequest",
+  "IncomingMessage",
+  "METHODS",
+  "OutgoingMessage",
+  "STATUS_CODES",
+  "Server",
+  "ServerResponse",
+  "createServer",
+  "get",
+  "globalAgent",
+  "maxHeaderSize",
+  "request",
+  "validateHeaderName",
+  "validateHeaderValue",
+] as const;
+
+/**
+ * Texts that stand in a bundle for modules of Node; part of each image's name. An ES import of `node:http` reads all of its
+ * members, also `WebSocket`, `CloseEvent` and `MessageEvent`, which are made when they are read first: that loads a second
+ * HTTP client, 13 MB in every process that never uses it. So the members that are used are taken one by one.
+ */
+export const builtinTexts: Readonly<Record<string, string>> = {
+  "node:http": [
+    'const http = process.getBuiltinModule("node:http");',
+    "export default http;",
+    `export const { ${httpNames.join(", ")} } = http;`,
+  ].join("\n"),
+};

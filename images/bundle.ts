@@ -1,6 +1,24 @@
-import { type BuildOptions, build } from "esbuild";
-import { bundleOptions, requireBanner } from "./bundle-options.ts";
+import { type BuildOptions, build, type Plugin } from "esbuild";
+import { builtinTexts, bundleOptions, requireBanner } from "./bundle-options.ts";
 import { packageName, SourceTree } from "./sources.ts";
+
+const builtinNamespace = "berth-builtin";
+
+/** Puts {@link builtinTexts} where the modules of those names are imported; `require` gets Node's own. */
+const builtins: Plugin = {
+  name: builtinNamespace,
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(?:node:)?[a-z_]+$/ }, ({ path, kind }) => {
+      const name = path.startsWith("node:") ? path : `node:${path}`;
+      const isImport = kind === "import-statement" || kind === "dynamic-import";
+      if (!isImport || !Object.hasOwn(builtinTexts, name)) return undefined;
+      return { path: name, namespace: builtinNamespace };
+    });
+    onLoad({ filter: /./, namespace: builtinNamespace }, ({ path }) => ({
+      contents: builtinTexts[path] ?? "",
+    }));
+  },
+};
 
 /**
  * Bundles one program of the working copy to a single ES module.
@@ -14,6 +32,7 @@ export async function bundleProgram(root: string, entry: string): Promise<Buffer
     absWorkingDir: root,
     entryPoints: [entry],
     banner: sources.packages.length > 0 ? { js: requireBanner } : {},
+    plugins: [builtins],
     write: false,
     metafile: true,
   };
@@ -22,7 +41,7 @@ export async function bundleProgram(root: string, entry: string): Promise<Buffer
   });
   const covered = new Set([...sources.files, ...sources.packages]);
   for (const input of Object.keys(result.metafile?.inputs ?? {})) {
-    if (!covered.has(ownerOf(input)))
+    if (!input.startsWith(`${builtinNamespace}:`) && !covered.has(ownerOf(input)))
       throw new Error(
         `${input} goes into the bundle of ${entry} but not into its image's name: import it by a plain import statement`,
       );

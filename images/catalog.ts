@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { hashOf, type Json } from "../spec/canonical.ts";
-import { bundleOptions, requireBanner } from "./bundle-options.ts";
+import { builtinTexts, bundleOptions, requireBanner } from "./bundle-options.ts";
 import { baseImages, type ImageName, type Ingredient, recipes, stackImages } from "./recipes.ts";
 import { SourceTree } from "./sources.ts";
 
@@ -65,6 +65,7 @@ function contentOf(tree: SourceTree, item: Ingredient): Json {
     ...item,
     options: bundleOptions as unknown as Json,
     banner: requireBanner,
+    builtins: builtinTexts,
     bundler: tree.packageHash("node_modules/esbuild"),
     files: files.map((file) => [file, tree.hash(file)]),
     packages: packages.map((place) => [place, tree.packageHash(place)]),

@@ -111,8 +111,16 @@ export const Port = {
   adminBridge: 8066,
 } as const;
 
-/** User ids inside containers. 2000 is the official Mattermost image's own. */
-export const Uid = { agent: 1000, mattermost: 2000, socketProxy: 10001, postgres: 10002 } as const;
+/**
+ * User ids inside containers, and so on the host: none that a person there is likely to have, who could then look into the
+ * processes. 2000 is the official Mattermost image's own.
+ */
+export const Uid = {
+  agent: 10100,
+  mattermost: 2000,
+  socketProxy: 10001,
+  postgres: 10002,
+} as const;
 
 /** Clients of the socket proxy that have a unix socket of their own. */
 export const proxyClients = [Service.egressGateway, Service.secretStore] as const;

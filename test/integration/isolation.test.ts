@@ -255,8 +255,8 @@ describe("an agent on mattermost-net", () => {
       "scout",
       "stat -c '%a %u:%g %n' /run/berth/bot-token /run/berth/secrets/CANARY; mount | grep -c ' /workspace '",
     );
-    expect(output).toMatch(/^440 0:1000 \/run\/berth\/bot-token$/m);
-    expect(output).toMatch(/^400 1000:1000 \/run\/berth\/secrets\/CANARY$/m);
+    expect(output).toMatch(/^440 0:10100 \/run\/berth\/bot-token$/m);
+    expect(output).toMatch(/^400 10100:10100 \/run\/berth\/secrets\/CANARY$/m);
     expect(output.trim().split("\n").at(-1)).toBe("1");
     const self = await node(
       "scout",

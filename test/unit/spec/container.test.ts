@@ -34,7 +34,7 @@ describe("an agent's container", () => {
     fc.assert(
       fc.property(agentInput(), (input) => {
         const { HostConfig, Networks, User } = agentContainer(declare(defineAgent(input)));
-        expect(User).toBe("1000:1000");
+        expect(User).toBe("10100:10100");
         expect([HostConfig.CapDrop, HostConfig.CapAdd]).toEqual([["ALL"], []]);
         expect(HostConfig.ReadonlyRootfs).toBe(true);
         expect(HostConfig.MemorySwap).toBe(HostConfig.Memory);
