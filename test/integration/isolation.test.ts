@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, inject, it } from "vitest";
-import { engine, exec, inspect, until } from "../support/engine.ts";
+import { engine, exec, inspect, logsOf, until } from "../support/engine.ts";
 import { canary } from "../support/fleet.ts";
 import { Person } from "../support/person.ts";
 import { Stack } from "../support/stack.ts";
@@ -29,7 +29,7 @@ describe("from inside a sealed agent", () => {
   it("A20: there is no interface but loopback, no route, and no other process", async () => {
     const { output } = await inside(
       "probe",
-      "cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' '; echo --; tail -n +2 /proc/net/route; echo --; cat /proc/[0-9]*/comm | sort -u",
+      "cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' '; echo --; tail -n +2 /proc/net/route; echo --; for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null; echo; done",
     );
     const [interfaces, routes, processes] = output.split("--\n");
     expect(
@@ -39,7 +39,12 @@ describe("from inside a sealed agent", () => {
         .filter((name) => !/^(tunl|sit|gre|ip6|erspan|ip_vti|teql|dummy|bond|ifb)/.test(name)),
     ).toEqual(["lo"]);
     expect(routes?.trim()).toBe("");
-    expect(processes).not.toMatch(/postgres|dockerd|containerd/);
+    const others = (processes ?? "")
+      .split("\n")
+      .map((line) => line.trim())
+      .filter((line) => line !== "" && !/^(\/bin\/)?(bash|tr) /.test(`${line} `));
+    expect(others.length).toBeGreaterThanOrEqual(2);
+    for (const line of others) expect(line).toMatch(/docker-init|agent-runner\.mjs|demo-agent/);
   });
 
   it("every process has no effective, permitted or bounding capability, no_new_privs and a seccomp filter", async () => {
@@ -77,7 +82,7 @@ describe("from inside a sealed agent", () => {
     expect(output).toMatch(/Permission denied/);
   });
 
-  it("the proxy, Postgres, Mattermost, another agent and the metadata address have no route and no name", async () => {
+  it("the proxy, Postgres, Mattermost and another agent have no route and no name", async () => {
     const addresses: string[] = [];
     for (const part of ["docker-socket-proxy", "mattermost", "scout", "egress-gateway"]) {
       for (const n of Object.values(
@@ -135,6 +140,36 @@ describe("from inside a sealed agent", () => {
     expect(good.output).toMatch(/^200 /);
     const bad = await fetchVia("refused.example.test");
     expect(bad.output).toMatch(/^403 /);
+    const seen = await logsOf(inject("outside").container);
+    expect(seen).toContain("GET http://allowed.example.test/hello");
+    expect(seen).not.toContain("refused.example.test/");
+  });
+
+  it("HTTPS reaches the allow-listed host end to end, and under its own name only", async () => {
+    const tunnel = (sni: string) =>
+      node(
+        "probe",
+        `
+      import http from "node:http"; import tls from "node:tls";
+      const r = http.request({ host: "127.0.0.1", port: 3128, method: "CONNECT", path: "allowed.example.test:443" });
+      r.on("connect", (answer, socket) => {
+        if (answer.statusCode !== 200) { console.log("refused", answer.statusCode); process.exit(0); }
+        const secure = tls.connect({ socket, servername: "${sni}", ca: ${JSON.stringify(inject("outside").certificate)} }, () => {
+          secure.write("GET /tls HTTP/1.1\\r\\nhost: ${sni}\\r\\nconnection: close\\r\\n\\r\\n");
+        });
+        let text = "";
+        secure.on("data", (part) => { text += part; });
+        secure.on("end", () => { console.log(text.split("\\r\\n")[0]); process.exit(0); });
+        secure.on("error", (e) => { console.log("tls", e.code); process.exit(0); });
+      });
+      r.on("error", (e) => { console.log("error", e.code); process.exit(0); });
+      r.end();`,
+      );
+    expect((await tunnel("allowed.example.test")).output).toMatch(/^HTTP\/1\.1 200/);
+    expect((await tunnel("refused.example.test")).output).toMatch(/^(tls|error|refused)/);
+    const seen = await logsOf(inject("outside").container);
+    expect(seen).toContain("GET https://allowed.example.test/tls");
+    expect(seen).not.toContain("https://refused.example.test");
   });
 
   it("CONNECT is refused for what is not allow-listed: other hosts, other ports, addresses, the platform's own names", async () => {
@@ -242,12 +277,15 @@ describe("an agent on mattermost-net", () => {
       `
       import net from "node:net";
       console.log(await new Promise((done) => {
-        const s = net.connect({ host: "203.0.113.99", port: 80, timeout: 3000 });
+        const s = net.connect({ host: "${inject("outside").address}", port: 80, timeout: 3000 });
         s.on("connect", () => done("CONNECTED")); s.on("timeout", () => done("timeout")); s.on("error", (e) => done(e.code));
       }));
       process.exit(0);`,
     );
-    expect(output).toMatch(/ENETUNREACH|EHOSTUNREACH|timeout/);
+    expect(output).not.toMatch(/CONNECTED/);
+    const routes = await inside("scout", "tail -n +2 /proc/net/route | awk '{print $2}'");
+    expect(routes.output.trim()).not.toBe("");
+    expect(routes.output).not.toMatch(/^00000000$/m);
   });
 
   it("A7, A8, A15: its config names one bot, its token is a file only it can read, its workspace is mounted", async () => {
@@ -280,10 +318,20 @@ describe("an agent on mattermost-net", () => {
   it("a secret's value is in its file, and in the environment of the program only", async () => {
     const { output } = await inside(
       "scout",
-      "cat /run/berth/secrets/CANARY; echo; tr '\\0' '\\n' < /proc/1/environ | grep -c CANARY",
+      `cat /run/berth/secrets/CANARY; echo
+      for p in /proc/[0-9]*; do
+        case "$(tr '\\0' ' ' < $p/cmdline 2>/dev/null)" in
+          *agent-runner.mjs*) echo "runner $(tr '\\0' '\\n' < $p/environ | grep -c CANARY)";;
+          *demo-agent*) echo "program $(tr '\\0' '\\n' < $p/environ | grep -c CANARY)";;
+        esac
+      done`,
     );
-    expect(output.split("\n")[0]?.trim()).toBe(canary);
-    expect(output.trim().split("\n").at(-1)).toBe("0");
+    const lines = output.trim().split("\n");
+    expect(lines[0]?.trim()).toBe(canary);
+    expect(lines).toContain("program 1");
+    expect(lines.filter((line) => line.startsWith("runner"))).toEqual(
+      lines.filter((line) => line === "runner 0"),
+    );
   });
 });
 
@@ -323,9 +371,7 @@ describe("a bridge that is not ours to trust", () => {
     await until(
       "the denials in the audit",
       async () => {
-        const log = await (await import("../support/engine.ts")).logsOf(
-          stack.container("docker-socket-proxy"),
-        );
+        const log = await logsOf(stack.container("docker-socket-proxy"));
         return (log.match(/"decision":"den(y|ied)"/g)?.length ?? 0) >= calls.length;
       },
       10_000,
@@ -368,6 +414,7 @@ describe("a bridge that is not ours to trust", () => {
         (await call("POST", `/containers/${declared}/stop`)).output.trim(),
       );
       expect((await inspect(declared)).State.Running).toBe(false);
+      expect((await call("POST", `/containers/${declared}/wait`)).output.trim()).toBe("200");
       expect((await call("POST", `/containers/${declared}/start`)).output.trim()).toBe("204");
       expect((await inspect(declared)).State.Running).toBe(true);
     } finally {

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { Service } from "../../spec/names.ts";
-import { engine, inspect, logsOf, until } from "../support/engine.ts";
+import { engine, exec, inspect, logsOf, until } from "../support/engine.ts";
 import { Person } from "../support/person.ts";
 import { Stack } from "../support/stack.ts";
 
@@ -23,6 +23,20 @@ async function conversationGoesOn(round: string): Promise<void> {
     operator.say(square, `@data still there after ${round}?`),
   );
   await operator.answer(square, "data", question, new RegExp(`still there after ${round}`), 90_000);
+}
+
+/** What the bridge has written down of an agent, read from its database. */
+async function rowOf(agent: string): Promise<{ status: string; containerId: string | null }> {
+  const { output } = await exec(stack.container(Service.adminBridge), [
+    "/usr/local/bin/node",
+    "--disable-warning=ExperimentalWarning",
+    "-e",
+    `const { DatabaseSync } = require("node:sqlite"); const { readdirSync } = require("node:fs");
+     const file = readdirSync("/data").find((f) => /\\.(db|sqlite3?)$/.test(f));
+     const db = new DatabaseSync("/data/" + file, { readOnly: true });
+     console.log(JSON.stringify(db.prepare("select status, containerId from agents where name = ?").get("${agent}") ?? null));`,
+  ]);
+  return JSON.parse(output.trim()) as { status: string; containerId: string | null };
 }
 
 beforeAll(async () => {
@@ -77,18 +91,36 @@ describe("whatever dies comes back, and the conversation goes on", () => {
     await conversationGoesOn("start");
   });
 
-  it("A9: what the bridge knows of an agent agrees with the Engine after a removal of the process behind its back", async () => {
+  it("A9: the bridge's rows agree with the Engine after a crash, a stop, a removal behind its back, and over its restart", async () => {
+    const agree = (agent: string, status: string) =>
+      until(
+        `the row of ${agent} to say ${status}`,
+        async () => {
+          const row = await rowOf(agent);
+          const found = await inspect(stack.container(agent)).catch(() => undefined);
+          return row.status === status && (!found || row.containerId === found.Id);
+        },
+        90_000,
+      );
+    await agree("data", "running");
+    await crash("data");
+    await agree("data", "running");
+    await engine(`/containers/${stack.container("scout")}/stop?t=5`, "POST");
+    await agree("scout", "exited");
+    await engine(`/containers/${stack.container("scout")}?force=1`, "DELETE");
+    await agree("scout", "missing");
+    const before = await rowOf("data");
+    await crash(Service.adminBridge);
     await until(
-      "status and Engine to agree",
-      async () => {
-        const status = (await (await fetch(`${stack.adminUrl}/api/status`)).json()) as {
-          agents: { name: string; state: string }[];
-        };
-        const data = status.agents.find((agent) => agent.name === "data");
-        return data?.state === "running" && (await inspect(stack.container("data"))).State.Running;
-      },
-      30_000,
+      "the bridge to be back",
+      async () => (await fetch(`${stack.adminUrl}/api/health`)).ok,
     );
+    expect((await rowOf("data")).containerId).toBe(before.containerId);
+    await stack.up({ refresh: true });
+    await until("the row of the new container", async () => {
+      const { Id } = await inspect(stack.container("scout"));
+      return (await rowOf("scout")).containerId === Id;
+    });
   });
 
   it("B22: Mattermost reports unhealthy with the database gone, and healthy again after", async () => {

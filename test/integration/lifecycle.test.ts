@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { engine, inspect, labelled, until } from "../support/engine.ts";
@@ -95,6 +95,9 @@ describe("a stack's life", () => {
     await stack.destroy();
     const kept = ["data", "keeper"].map((agent) => `berth-${stack.name}-${agent}-workspace`);
     expect(await labelled(stack.name)).toEqual(kept.map((name) => `volume:${name}`));
-    expect(existsSync(`/run/berth/${stack.name}/agents/data/gateway.sock`)).toBe(false);
+    const left = existsSync(`/run/berth/${stack.name}`)
+      ? readdirSync(`/run/berth/${stack.name}`, { recursive: true, withFileTypes: true })
+      : [];
+    expect(left.filter((entry) => !entry.isDirectory()).map((entry) => entry.name)).toEqual([]);
   });
 });

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { engineAnswer, inspect } from "../support/engine.ts";
 import { root, Stack } from "../support/stack.ts";
 
 const stack = Stack.attach(inject("stack"));
@@ -55,6 +56,8 @@ describe("the stand-in's web page in a real browser", () => {
     await page.click("#login-button");
     await page.locator("#channels").getByText("Town Square").click();
     await page.locator("#live.on").waitFor();
+    await engineAnswer(`/containers/${stack.container("lal")}/stop?t=10`, "POST");
+    expect((await inspect(stack.container("lal"))).State.Running).toBe(false);
     await page.fill("#message-input", "@lal hello from a browser");
     await page.click("#send-button");
     await answer(page, "lal", "hello from a browser");

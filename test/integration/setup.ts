@@ -9,8 +9,12 @@ declare module "vitest" {
     /** The one stack that most files of this folder share. */
     readonly stack: StackFacts;
     readonly operatorPassword: string;
-    /** Seconds that its first `up` took. */
-    readonly firstUpSeconds: number;
+    /** What stands in for the internet, for the stack's egress gateway. */
+    readonly outside: {
+      readonly container: string;
+      readonly address: string;
+      readonly certificate: string;
+    };
   }
 }
 
@@ -22,9 +26,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   writeFleet(stack, sharedFleet(secrets));
   let outside: OutsideWorld | undefined;
   try {
-    const begin = Date.now();
     await stack.up();
-    project.provide("firstUpSeconds", (Date.now() - begin) / 1000);
     outside = await startOutside({
       network: `berth-${stack.name}-egress-net`,
       names: ["allowed.example.test", "refused.example.test"],
@@ -34,6 +36,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
       () => stack.addPerson("operator"),
       90_000,
     );
+    const { container, address, certificate } = outside;
+    project.provide("outside", { container, address, certificate });
     project.provide("stack", stack.facts);
     project.provide("operatorPassword", password);
   } catch (error) {

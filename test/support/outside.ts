@@ -4,6 +4,8 @@ import { engine, engineAnswer, logsOf, stackName, until } from "./engine.ts";
 
 /** What stands in for the internet in a test: one host with several names, outside every stack. */
 export interface OutsideWorld {
+  /** Engine name of its container, whose log holds one line a request. */
+  readonly container: string;
   /** Its address, of the ranges for documentation: public as far as the egress gateway is concerned. */
   readonly address: string;
   /** Ports that it listens on. HTTPS has a certificate for all its names, signed by itself. */
@@ -49,6 +51,7 @@ export async function startOutside({ network, names }: OutsideOptions): Promise<
     const address = NetworkSettings.Networks[name]?.IPAddress;
     if (!address) throw new Error(`${name} has no address`);
     return {
+      container: name,
       address,
       ports: { http: 80, https: 443, echo: 7 },
       certificate: ready.certificate,

@@ -177,14 +177,8 @@ export class Stack {
   /** Destroys what is there and removes the copy; for `afterAll`, so it goes on where something is gone already. */
   async remove(): Promise<void> {
     await this.#operation(["destroy", "--yes", "--skip-preview", "--parallel", "32"], true);
-    for (const object of await labelled(this.name)) {
-      const [kind, name] = object.split(":");
-      await engineAnswer(`/${kind}s/${name}?force=1`, "DELETE");
-    }
+    await removeObjects(this.name);
     rmSync(this.directory, { recursive: true, force: true });
-    for (const path of [`/run/berth/${this.name}`, `/run/berth/${this.name}-secret-files`]) {
-      rmSync(path, { recursive: true, force: true });
-    }
   }
 
   /** Makes a person through the admin bridge, as `berth user add` does; the password it prints. */
@@ -237,6 +231,17 @@ export class Stack {
       child.on("error", reject);
       child.on("close", (code) => resolve({ code: code ?? -1, output }));
     });
+  }
+}
+
+/** Removes whatever a stack has on the Engine and in its host directory, without Pulumi. */
+export async function removeObjects(stack: string): Promise<void> {
+  for (const object of await labelled(stack)) {
+    const [kind, name] = object.split(":");
+    await engineAnswer(`/${kind}s/${name}?force=1`, "DELETE");
+  }
+  for (const path of [`/run/berth/${stack}`, `/run/berth/${stack}-secret-files`]) {
+    rmSync(path, { recursive: true, force: true });
   }
 }
 
