@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { Service } from "../../spec/names.ts";
-import { engine, exec, inspect, logsOf } from "../support/engine.ts";
+import { engine, engineStream, exec, inspect, logsOf } from "../support/engine.ts";
 import { canary, sharedAgents } from "../support/fleet.ts";
-import { gzipped, leaks } from "../support/leaks.ts";
+import { gzipped, leaks, leaksIn } from "../support/leaks.ts";
 import { Person } from "../support/person.ts";
 import { Stack } from "../support/stack.ts";
 
@@ -88,7 +88,54 @@ describe("no secret value anywhere but where it belongs", () => {
     expect(leaks(places, secrets)).toEqual([]);
   });
 
-  it("B20: not in a writable layer or volume of any container, Postgres's own password store apart", async () => {
+  it("B15: not in an image's layers", async () => {
+    const ids = new Set<string>();
+    for (const part of parts) ids.add((await inspect(stack.container(part))).Image);
+    expect(ids.size).toBeGreaterThan(5);
+    const names = [...ids].map((id) => `names=${encodeURIComponent(id)}`).join("&");
+    expect(await leaksIn(engineStream(`/images/get?${names}`), secrets)).toBe(false);
+    async function* planted() {
+      const text = Buffer.from(`in a layer ${canary} of an image`);
+      yield text.subarray(0, 20);
+      yield text.subarray(20);
+    }
+    expect(await leaksIn(planted(), secrets)).toBe(true);
+  });
+
+  it("B20: a container has written nothing into its own layer but the places of its mounts", async () => {
+    for (const part of parts) {
+      const name = stack.container(part);
+      const changes = await engine<{ Path: string }[] | null>(`/containers/${name}/changes`);
+      const { Mounts, HostConfig } = await inspect(name);
+      const places = [
+        ...Mounts.map((mount) => mount.Destination),
+        ...Object.keys(HostConfig.Tmpfs ?? {}),
+        ...[
+          "/etc/hosts",
+          "/etc/hostname",
+          "/etc/resolv.conf",
+          "/etc/mtab",
+          "/dev",
+          "/proc",
+          "/sys",
+          "/.dockerenv",
+        ],
+        "/sbin/docker-init",
+        "/dev/console",
+        "/dev/pts",
+        "/dev/shm",
+        "/sbin",
+      ];
+      for (const { Path } of changes ?? []) {
+        expect(
+          places.some((place) => place === Path || place.startsWith(`${Path}/`)),
+          `${part} ${Path}`,
+        ).toBe(true);
+      }
+    }
+  });
+
+  it("B20: not in a volume of any container, Postgres's own password store apart", async () => {
     const places: Record<string, Buffer> = {};
     for (const part of parts) {
       const { Mounts } = await inspect(stack.container(part));

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import http from "node:http";
 import { type Answer, parseEndpoint, request } from "../../services/common/http.ts";
 
 /** The Engine that the real-run suite works against: `DOCKER_HOST`, as `make test` and `make env` set it. */
@@ -25,6 +26,26 @@ export function engineAnswer(path: string, method = "GET", body?: unknown): Prom
     ...(body === undefined ? {} : { body }),
     timeoutMs: 120_000,
   });
+}
+
+/** The body of an Engine API answer as it comes, in pieces of a megabyte or so. */
+export async function* engineStream(path: string): AsyncGenerator<Buffer> {
+  const answer = await new Promise<http.IncomingMessage>((resolve, reject) => {
+    http
+      .get({ ...endpoint, path, agent: false, headers: { host: "berth" } }, resolve)
+      .on("error", reject);
+  });
+  if (answer.statusCode !== 200) throw new Error(`GET ${path}: ${answer.statusCode}`);
+  let pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of answer as AsyncIterable<Buffer>) {
+    pieces.push(piece);
+    size += piece.length;
+    if (size < 1024 * 1024) continue;
+    yield Buffer.concat(pieces);
+    [pieces, size] = [[], 0];
+  }
+  yield Buffer.concat(pieces);
 }
 
 /** What the tests read of a container's inspect answer. */

@@ -35,6 +35,26 @@ export function leaks(
     .map(([name]) => name);
 }
 
+/**
+ * Searches a stream of any length, like an image's layers.
+ * @returns whether one of the secrets is in it in any spelling, also across its pieces
+ */
+export async function leaksIn(
+  stream: AsyncIterable<Buffer>,
+  secrets: readonly string[],
+): Promise<boolean> {
+  const wanted = secrets.flatMap((secret) => spellings(secret).map((s) => Buffer.from(s)));
+  const longest = Math.max(...wanted.map((w) => w.length));
+  let rest = Buffer.alloc(0);
+  let found = false;
+  for await (const piece of stream) {
+    const bytes = Buffer.concat([rest, piece]);
+    found ||= wanted.some((w) => bytes.includes(w));
+    rest = bytes.subarray(Math.max(0, bytes.length - longest));
+  }
+  return found;
+}
+
 /** The gzip of a text, for planting. */
 export function gzipped(text: string): Buffer {
   return gzipSync(text);
