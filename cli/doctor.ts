@@ -111,6 +111,7 @@ async function publishedPorts(engine: EngineClient, stack: string): Promise<Set<
 export function checkEngine(version: string, info: EngineInfo, now: number): Check[] {
   return [
     checkVersion(version),
+    checkInternalDns(version),
     checkKind(info),
     checkStorage(info),
     checkLimits(info),
@@ -129,6 +130,23 @@ function checkVersion(version: string): Check {
   return major < 25
     ? note("engine version", `${version} gets no fixes upstream`, "upgrade Docker when you can")
     : ok("engine version", version);
+}
+
+/** CVE-2024-29018: older Engines pass DNS questions of internal networks on to the outside. */
+function checkInternalDns(version: string): Check {
+  const name = "internal networks";
+  const [major = 0, minor = 0, patch = 0] = parseVersion(version) ?? [];
+  const fixed =
+    major >= 26 ||
+    (major === 25 && atLeast([major, minor, patch], [25, 0, 5])) ||
+    (major === 23 && atLeast([major, minor, patch], [23, 0, 11]));
+  return fixed
+    ? ok(name, "DNS questions stay inside")
+    : note(
+        name,
+        `${version} passes their DNS questions on to the outside (CVE-2024-29018, unless your distribution mended it): an agent with network: "mattermost" can leak data in names`,
+        "upgrade to 23.0.11, 25.0.5, 26.0.0 or later, or keep agents sealed (the default), who have no DNS",
+      );
 }
 
 function checkKind(info: EngineInfo): Check {
@@ -202,15 +220,66 @@ function checkSkew(info: EngineInfo, now: number): Check {
       );
 }
 
-/** Sockets and secret files live on RAM, or will when `up` has mounted it. */
-export function checkRunDirectory(isRam: boolean, canMount: boolean): Check {
+/** What is known of `/run/berth`. */
+export interface RunDirectory {
+  readonly isRam: boolean;
+  /** `up` can mount RAM there. */
+  readonly canMount: boolean;
+  /** Its mode; undefined: it is not there. */
+  readonly mode: number | undefined;
+  /** `up` can make and close it. */
+  readonly isRoot: boolean;
+}
+
+/** Sockets and secret files live on RAM, behind a door that only root opens, or will when `up` has seen to it. */
+export function checkRunDirectory(found: RunDirectory): Check[] {
   const name = "/run/berth";
-  if (isRam) return ok(name, "on RAM");
-  const cure =
-    "before the Engine starts: mount -t tmpfs -o mode=0700,noexec,nosuid,nodev,size=64m tmpfs /run/berth";
-  return canMount
-    ? ok(name, 'not on RAM yet: "make up" mounts it')
-    : note(name, "on disk: sockets and secret files of agents would be written there", cure);
+  const place = found.isRam
+    ? ok(name, "on RAM")
+    : found.canMount
+      ? ok(name, 'not on RAM yet: "make up" mounts it')
+      : note(
+          name,
+          "on disk: sockets and secret files of agents would be written there",
+          "before the Engine starts: mount -t tmpfs -o mode=0700,noexec,nosuid,nodev,size=64m tmpfs /run/berth",
+        );
+  return [place, checkRunDirectoryMode(found)];
+}
+
+function checkRunDirectoryMode({ mode, isRoot }: RunDirectory): Check {
+  const name = "mode of /run/berth";
+  if (mode === 0o700) return ok(name, "0700: local users reach no agent's socket");
+  if (isRoot) return ok(name, 'not 0700 yet: "make up" sees to it');
+  return note(
+    name,
+    mode === undefined
+      ? "the Engine will make it, open to every local user"
+      : `0${mode.toString(8)}: local users can go on to what is in it`,
+    "as root: install -d -m 0700 /run/berth",
+  );
+}
+
+/** Images that the Engine lacks can be made here: their Debian trees need root on Debian or Ubuntu. */
+export function checkImages(missing: readonly string[], canBuild: boolean): Check {
+  const name = "images";
+  if (missing.length === 0) return ok(name, "the Engine has all");
+  if (canBuild) return ok(name, `${missing.length} to be built`);
+  return failed(
+    name,
+    `the Engine lacks ${missing.join(", ")}, and building needs root on Debian or Ubuntu`,
+    "run make up once as root (being in the group docker is enough afterwards, until sources change), or build on such a machine and move the images with docker save and docker load",
+  );
+}
+
+/** The docker command, which berth itself does not use. */
+export function checkClient(env: NodeJS.ProcessEnv): Check {
+  return onPath("docker", env, existsSync)
+    ? ok("docker client", "the docker command is there")
+    : note(
+        "docker client",
+        "not on PATH",
+        "only needed to look around by hand (docs/architecture.md): install docker-cli",
+      );
 }
 
 /** The 1Password command, which this version does not use yet. */

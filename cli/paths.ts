@@ -14,6 +14,9 @@ export function cacheDirectory(env: NodeJS.ProcessEnv): string {
 /** What belongs to this clone's stacks: state and passphrase. */
 export const ownDirectory = join(root, ".berth");
 
+/** Folder of the `berth` command for PATH. */
+export const shimFolder = join(root, "toolchain/bin");
+
 /** Name of the Pulumi stack: `BERTH_STACK`, or `dev`. @throws CliError for a name that is no stack's */
 export function stackName(env: NodeJS.ProcessEnv): string {
   const name = env.BERTH_STACK || "dev";

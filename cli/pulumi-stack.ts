@@ -126,16 +126,27 @@ export interface Outputs {
   readonly mattermost: string;
 }
 
+/** The stack's outputs in one call of Pulumi; undefined: it is not up. */
+export async function readOutputs(context: StackContext): Promise<Outputs | undefined> {
+  const args = ["stack", "output", "--json", "--stack", context.stack, "--non-interactive"];
+  const result = await run(context.cli, args, {
+    cwd: root,
+    env: context.env,
+    timeoutMs: 120_000,
+    wholeOutput: true,
+  });
+  if (result.code !== 0) {
+    if (/no stack named/.test(result.output)) return undefined;
+    throw new CliError(`pulumi stack output failed:\n${tail(result.output)}`);
+  }
+  const { adminUrl, mattermostUrl, mattermost } = JSON.parse(result.stdout) as Partial<Outputs>;
+  if (!adminUrl || !mattermostUrl) return undefined;
+  return { adminUrl, mattermostUrl, mattermost: mattermost ?? "unknown" };
+}
+
 /** The stack's outputs. @throws CliError where it is not up */
 export async function outputsOf(context: StackContext): Promise<Outputs> {
-  let outputs: Partial<Outputs> = {};
-  if (await stackExists(context)) {
-    const args = ["stack", "output", "--json", "--stack", context.stack];
-    outputs = (await jsonFrom(context, args)) as Partial<Outputs>;
-  }
-  const { adminUrl, mattermostUrl, mattermost } = outputs;
-  if (!adminUrl || !mattermostUrl) {
-    throw new CliError(`the stack "${context.stack}" is not up: run "make up"`);
-  }
-  return { adminUrl, mattermostUrl, mattermost: mattermost ?? "unknown" };
+  const outputs = await readOutputs(context);
+  if (!outputs) throw new CliError(`the stack "${context.stack}" is not up: run "make up"`);
+  return outputs;
 }

@@ -1,4 +1,4 @@
-import { Label } from "../spec/names.ts";
+import { Label, Service } from "../spec/names.ts";
 import { type EngineClient, engineJson } from "./engine-api.ts";
 import { exportState, mustOperate, type StackContext, type StateExport } from "./pulumi-stack.ts";
 import type { RunResult } from "./run.ts";
@@ -26,6 +26,32 @@ export async function repair(
     await mustOperate(context, [...refresh, "--suppress-outputs"], say);
   }
   return pending || removed.length > 0;
+}
+
+/**
+ * Starts services that do not run. An Engine that was killed counts them as stopped by hand and leaves them down, and Pulumi does
+ * not look. Agents are the admin bridge's to start.
+ * @returns names of the services that were down
+ */
+export async function startServices(engine: EngineClient, stack: string): Promise<string[]> {
+  const filters = encodeURIComponent(
+    JSON.stringify({
+      label: [`${Label.stack}=${stack}`],
+      status: ["created", "exited", "dead"],
+    }),
+  );
+  const down = await engineJson<{ Id: string; Labels: Record<string, string> }[]>(engine, {
+    path: `/containers/json?all=1&filters=${filters}`,
+  });
+  const started: string[] = [];
+  // In the order in which they need one another.
+  for (const service of Object.values(Service)) {
+    const found = down.find(({ Labels }) => Labels[Label.component] === service);
+    if (!found) continue;
+    await engineJson(engine, { method: "POST", path: `/containers/${found.Id}/start` });
+    started.push(service);
+  }
+  return started;
 }
 
 /** Removes every container and network that carries a stack's label; for after its destruction. Volumes stay: they hold data. */

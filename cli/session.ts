@@ -24,7 +24,7 @@ export interface Tools {
   readonly cli: string;
   readonly state: PulumiState;
   /** What a shell has to export to have the same tools, `DOCKER_HOST` aside. */
-  readonly variables: Readonly<Record<string, string>>;
+  readonly variables: Readonly<Record<string, string>> & { readonly PATH: string };
 }
 
 /** A session over this process's environment; a quiet one tells only what takes long. @throws CliError for a bad `BERTH_STACK` */

@@ -4,16 +4,22 @@ import { root } from "./paths.ts";
 import { run, runOnTerminal, tail } from "./run.ts";
 import { goEnvironment } from "./toolchain/go-build.ts";
 
-/** How many tests passed and failed. Nothing that did not run counts as passed. */
+/** How many tests passed, failed and did not run. Nothing that did not run counts as passed. */
 export interface Tally {
   readonly passed: number;
   readonly failed: number;
+  readonly skipped: number;
 }
+
+/** A failure outside any test. */
+export const oneFailure: Tally = { passed: 0, failed: 1, skipped: 0 };
 
 /** What is read of vitest's JSON report. */
 export interface VitestReport {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
+  /** Tests that were skipped. */
+  readonly numPendingTests: number;
   readonly testResults: readonly {
     readonly status: string;
     readonly assertionResults: readonly { readonly status: string }[];
@@ -22,7 +28,7 @@ export interface VitestReport {
 
 /** Adds up a report. A file that failed without a failed test (it could not be loaded, a hook threw) counts as one failure. */
 export function tallyOf(report: VitestReport | undefined, exitCode: number): Tally {
-  if (!report) return { passed: 0, failed: 1 };
+  if (!report) return oneFailure;
   const broken = report.testResults.filter(
     (file) =>
       file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
@@ -32,6 +38,7 @@ export function tallyOf(report: VitestReport | undefined, exitCode: number): Tal
   return {
     passed: report.numPassedTests,
     failed: failed === 0 && exitCode !== 0 ? 1 : failed,
+    skipped: report.numPendingTests,
   };
 }
 
@@ -40,12 +47,13 @@ export function sum(tallies: readonly Tally[]): Tally {
   return {
     passed: tallies.reduce((total, { passed }) => total + passed, 0),
     failed: tallies.reduce((total, { failed }) => total + failed, 0),
+    skipped: tallies.reduce((total, { skipped }) => total + skipped, 0),
   };
 }
 
 /** The line that ends every run of tests. */
-export function lastLine({ passed, failed }: Tally): string {
-  return `${passed} passed, ${failed} failed`;
+export function lastLine({ passed, failed, skipped }: Tally): string {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
 }
 
 /** Whether a run counts as green: something ran and nothing failed. */
@@ -97,7 +105,7 @@ export async function runPluginTests(
   const vet = await run("go", ["vet", "-tags", "no_compose", "."], options);
   if (vet.code !== 0) {
     say(`docker plugin: go vet:\n${tail(vet.output)}`);
-    return { passed: 0, failed: 1 };
+    return oneFailure;
   }
   const tests = await run("go", ["test", "-count=1", "-v", "-tags", "no_compose", "."], options);
   const tally = goTally(tests.output, tests.code);
@@ -110,5 +118,9 @@ export async function runPluginTests(
 export function goTally(output: string, exitCode: number): Tally {
   const count = (word: string) => output.match(new RegExp(`^--- ${word}: `, "gm"))?.length ?? 0;
   const failed = count("FAIL");
-  return { passed: count("PASS"), failed: failed === 0 && exitCode !== 0 ? 1 : failed };
+  return {
+    passed: count("PASS"),
+    failed: failed === 0 && exitCode !== 0 ? 1 : failed,
+    skipped: count("SKIP"),
+  };
 }

@@ -1,26 +1,31 @@
-import { reasonOf } from "../../services/common/log.ts";
+import { existsSync } from "node:fs";
 import { type Command, readArguments } from "../command.ts";
 import { CliError } from "../console.ts";
 import {
   type Check,
+  checkClient,
   checkClock,
   checkDisk,
   checkEngine,
+  checkImages,
   checkOp,
   checkPorts,
   checkRunDirectory,
+  type RunDirectory,
 } from "../doctor.ts";
-import { type EngineInfo, infoOf } from "../engine-api.ts";
+import { type EngineClient, type EngineInfo, infoOf } from "../engine-api.ts";
 import { root } from "../paths.ts";
 import { openSession, type Session } from "../session.ts";
 import {
   canPutRunDirectoryOnRam,
+  EngineError,
   type FoundEngine,
   findEngine,
   type OwnEngine,
   obstacleToStart,
   ownEngine,
   runDirectoryIsRam,
+  runDirectoryMode,
 } from "../toolchain/engine.ts";
 
 /** Checks every precondition and names the cure of each that fails. */
@@ -52,12 +57,8 @@ export async function diagnose(session: Session): Promise<Check[]> {
       ? { name: "engine", state: "ok", says: engine.says }
       : startableCheck(obstacleToStart());
   } catch (error) {
-    reach = {
-      name: "engine",
-      state: "failed",
-      says: reasonOf(error),
-      cure: "see the line itself",
-    };
+    if (!(error instanceof EngineError)) throw error;
+    reach = { name: "engine", state: "failed", says: error.problem, cure: error.cure };
   }
   const client = engine?.client;
   const info = client ? await infoOf(client) : undefined;
@@ -70,11 +71,33 @@ export async function diagnose(session: Session): Promise<Check[]> {
     await checkDisk("disk of this folder", root),
     await checkDisk("disk of the cache", session.cache),
     checkClock(Date.now()),
-    ...(local
-      ? [checkRunDirectory(runDirectoryIsRam(), await canPutRunDirectoryOnRam(engine))]
-      : []),
+    ...(local ? checkRunDirectory(await runDirectoryFacts(engine)) : []),
+    ...(client ? [await imagesOf(client)] : []),
+    checkClient(session.env),
     checkOp(session.env),
   ];
+}
+
+async function runDirectoryFacts(engine: FoundEngine | undefined): Promise<RunDirectory> {
+  return {
+    isRam: runDirectoryIsRam(),
+    canMount: await canPutRunDirectoryOnRam(engine),
+    mode: runDirectoryMode(),
+    isRoot: process.getuid?.() === 0,
+  };
+}
+
+/** Which images the Engine lacks. Loaded here: reading every source's hash is not for commands that need none. */
+async function imagesOf(engine: EngineClient): Promise<Check> {
+  const { imageReference } = await import("../../images/catalog.ts");
+  const { hasImage } = await import("../../images/engine-images.ts");
+  const { stackImages } = await import("../../images/recipes.ts");
+  const has = await Promise.all(stackImages.map((name) => hasImage(engine, imageReference(name))));
+  const canBuild = process.getuid?.() === 0 && existsSync("/usr/bin/apt-get");
+  return checkImages(
+    stackImages.filter((_, index) => !has[index]),
+    canBuild,
+  );
 }
 
 /** Where the Engine's data is on this machine. An Engine of ours tells the path inside its own root tree. */

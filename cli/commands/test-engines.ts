@@ -13,7 +13,7 @@ import {
   type Tools,
 } from "../session.ts";
 import { deferExit, interrupted } from "../signals.ts";
-import { isGreen, lastLine, runVitest, sum, type Tally } from "../tests.ts";
+import { isGreen, lastLine, oneFailure, runVitest, sum, type Tally } from "../tests.ts";
 import {
   obstacleToStart,
   ownEngine,
@@ -58,7 +58,7 @@ async function onSuite(
   const own = ownEngine(session.cache, suite);
   const netns = `berth-${suite}`;
   const { say } = session.console;
-  let tally: Tally = { passed: 0, failed: 1 };
+  let tally: Tally = oneFailure;
   try {
     await mustRun(script, ["netns", netns, String(index)]);
     const engine = await session.stages.step(`engine of ${suite}`, () =>

@@ -9,18 +9,27 @@ import {
   type Session,
 } from "../session.ts";
 import { deferExit, interrupted } from "../signals.ts";
-import { isGreen, lastLine, runPluginTests, runVitest, sum, type Tally } from "../tests.ts";
+import {
+  isGreen,
+  lastLine,
+  oneFailure,
+  runPluginTests,
+  runVitest,
+  sum,
+  type Tally,
+} from "../tests.ts";
 import { type FoundEngine, ownEngine, stopEngine } from "../toolchain/engine.ts";
 
 /** Runs every suite on the real Engine and ends with one line of numbers. Stops the Engine that it has started. */
 export const test: Command = {
   usage: "test [vitest arguments]",
-  summary: "run every suite; the last line is: N passed, N failed",
+  summary:
+    "run every suite; the last line is: N passed, N failed (and N skipped where there are any)",
   async run(args) {
     deferExit();
     const session = openSession();
     let engine: FoundEngine | undefined;
-    let tally: Tally = { passed: 0, failed: 0 };
+    let tally: Tally = sum([]);
     try {
       const tools = await prepareTools(session);
       engine = await prepareEngine(session);
@@ -30,7 +39,7 @@ export const test: Command = {
       }
     } catch (error) {
       session.console.say(`berth: ${reasonOf(error)}`);
-      tally = sum([tally, { passed: 0, failed: 1 }]);
+      tally = sum([tally, oneFailure]);
     }
     if (engine?.started) await stopEngine(ownEngine(session.cache));
     session.console.print(lastLine(tally));

@@ -11,7 +11,7 @@ import {
   type StackContext,
   selectStack,
 } from "../pulumi-stack.ts";
-import { repair } from "../repair.ts";
+import { repair, startServices } from "../repair.ts";
 import {
   openSession,
   prepareEngine,
@@ -37,6 +37,8 @@ export const up: Command = {
     await stages.step("doctor", () => mustBeHealthy(session));
     // Compiling Go and fetching an Engine use different things: both at once.
     const [tools, engine] = await Promise.all([prepareTools(session), prepareEngine(session)]);
+    // An Engine that was not there before could not be checked before.
+    if (engine.started) await mustBeHealthy(session);
     await prepareImages(session, engine);
     const context = stackContext(session, tools, engine);
     await stages.step("pulumi up", () => pulumiUp(context, session, engine.client));
@@ -70,6 +72,8 @@ async function pulumiUp(
     result = await operate(context, upArgs, say);
   }
   mustHaveSucceeded(result, upArgs);
+  const started = await startServices(engine, session.stack);
+  if (started.length > 0) say(`started what was down: ${started.join(", ")}`);
   return { says: didChange(result.output) ? "done" : "nothing to change" };
 }
 

@@ -1,6 +1,15 @@
-import { existsSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statfsSync,
+  statSync,
+} from "node:fs";
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { runDirectory } from "../../spec/names.ts";
 import { CliError } from "../console.ts";
 import { connectEngine, type EngineClient, type EngineVersion, versionOf } from "../engine-api.ts";
 import { root } from "../paths.ts";
@@ -14,6 +23,8 @@ export const suites = { standard: "trixie", oldest: "bookworm", newest: "sid" } 
 
 const script = join(root, "toolchain/engine.sh");
 const systemSocket = "/var/run/docker.sock";
+/** Directory that holds every stack's sockets. */
+const runRoot = dirname(runDirectory("any"));
 
 /** Where an Engine of ours is kept. */
 export interface OwnEngine {
@@ -65,7 +76,7 @@ export async function ensureEngine(options: {
   const own = ownEngine(options.cache);
   const found = await findEngine(options.env, own);
   if (found) {
-    if (!found.own) await putRunDirectoryOnRam(found);
+    await prepareRunDirectory(found);
     return found;
   }
   const obstacle = obstacleToStart();
@@ -74,7 +85,20 @@ export async function ensureEngine(options: {
   return startEngine(own, options.say);
 }
 
-/** The Engine that answers now. @throws CliError where `DOCKER_HOST` names one that does not, or one is too old */
+/** An Engine that is named or there, and cannot be worked with. */
+export class EngineError extends CliError {
+  /** What is wrong, without the cure. */
+  readonly problem: string;
+  readonly cure: string;
+
+  constructor(problem: string, cure: string) {
+    super(`${problem}: ${cure}`);
+    this.problem = problem;
+    this.cure = cure;
+  }
+}
+
+/** The Engine that answers now. @throws EngineError where `DOCKER_HOST` names one that does not, or one is too old */
 export async function findEngine(
   env: NodeJS.ProcessEnv,
   own: OwnEngine,
@@ -82,12 +106,16 @@ export async function findEngine(
   const named = env.DOCKER_HOST;
   if (named && named !== own.url) {
     if (!/^(unix|tcp):\/\//.test(named)) {
-      throw new CliError(`DOCKER_HOST=${named}: berth needs unix:///path or tcp://host:port`);
+      throw new EngineError(
+        `DOCKER_HOST or berth:dockerHost is ${named}, and make and berth work through unix:///path or tcp://host:port`,
+        "bring its socket here (ssh -nNT -L /run/far-docker.sock:/var/run/docker.sock user@host) and name that, or run make on that host; plain pulumi up takes ssh:// as it is",
+      );
     }
     const found = await answering(named, false);
     if (found) return found;
-    throw new CliError(
-      `DOCKER_HOST=${named}: no Engine answers there. Start it, or unset DOCKER_HOST so that another is used`,
+    throw new EngineError(
+      `no Engine answers at ${named}, which DOCKER_HOST or berth:dockerHost names`,
+      "start it, or unset DOCKER_HOST (and take berth:dockerHost out of the stack's config file) so that another one is used",
     );
   }
   return (
@@ -101,8 +129,9 @@ async function answering(url: string, own: boolean): Promise<FoundEngine | undef
   const version = await versionOf(client);
   if (!version) return undefined;
   if (!apiIsEnough(version.ApiVersion)) {
-    throw new CliError(
-      `the Engine at ${url} is ${version.Version}: berth needs Docker 20.10 (API ${oldestApi.join(".")}) or later. Upgrade it`,
+    throw new EngineError(
+      `the Engine at ${url} is ${version.Version}, and berth needs Docker 20.10 (API ${oldestApi.join(".")}) or later`,
+      "upgrade it",
     );
   }
   const whose = own ? "berth's own Engine" : "the Engine";
@@ -188,7 +217,7 @@ export async function stopEngine(own: OwnEngine): Promise<void> {
 export function runDirectoryIsRam(): boolean {
   if (process.platform !== "linux") return true; // the Engine's machine is another one
   const ramfs = [0x01021994, 0x858458f6]; // tmpfs, ramfs
-  return ramfs.includes(statfsSync(existsSync("/run/berth") ? "/run/berth" : "/run").type);
+  return ramfs.includes(statfsSync(existsSync(runRoot) ? runRoot : dirname(runRoot)).type);
 }
 
 /**
@@ -199,7 +228,21 @@ export async function canPutRunDirectoryOnRam(engine?: FoundEngine): Promise<boo
   return process.getuid?.() === 0 && (engine === undefined || (await enginesShareMounts()));
 }
 
-async function putRunDirectoryOnRam(engine: FoundEngine): Promise<void> {
+/** Mode of `/run/berth`; undefined: it is not there. */
+export function runDirectoryMode(): number | undefined {
+  const found = statSync(runRoot, { throwIfNoEntry: false });
+  return found === undefined ? undefined : found.mode & 0o777;
+}
+
+/**
+ * Makes `/run/berth` for an Engine of this machine before the Engine does: that one would make it open to every local user,
+ * who could then pass through to agents' sockets. Nobody but root can; `doctor` says so.
+ */
+async function prepareRunDirectory(engine: FoundEngine): Promise<void> {
+  const local = process.platform === "linux" && engine.url.startsWith("unix://");
+  if (!local || process.getuid?.() !== 0) return;
+  mkdirSync(runRoot, { recursive: true, mode: 0o700 });
+  if (runDirectoryMode() !== 0o700) chmodSync(runRoot, 0o700);
   if (!runDirectoryIsRam() && (await canPutRunDirectoryOnRam(engine))) {
     await mustRun(script, ["ram"]);
   }

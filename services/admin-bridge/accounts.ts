@@ -4,29 +4,52 @@ import type { LocalMode } from "./local-mode.ts";
 import { randomPassword } from "./passwords.ts";
 import { PlainError } from "./words.ts";
 
-/** Addresses of our bots: never deliverable (RFC 2606), and how a half-made bot is known as ours. */
+/** Addresses of our bots: never deliverable (RFC 2606). They prove nothing: an account's holder can change its address. */
 const botDomain = "bot.berth.invalid";
 /** Addresses of people whom the operator made; nothing is ever sent there. */
 const personDomain = "berth.invalid";
 
+/** By what an account that has a bot's name is known as ours. Nothing of it is in the hands of the account's holder. */
+export interface Claim {
+  /** Id of the account that we made or took under this name, from our own database. */
+  readonly knownId: string | undefined;
+  /** Keeps that id. Called as soon as there is one, before the account becomes a bot. */
+  readonly keep: (userId: string) => void;
+  /** Tells a bot of ours where the database is lost, by what only administrators can set. */
+  readonly isOurs: (bot: UserProfile) => boolean;
+}
+
 /**
  * Finds or creates the bot account of that name, and enables it where it was disabled. Idempotent, and safe to repeat
- * after it broke off half-way: a person's account with one of our bot addresses is a bot that was never finished.
- * @throws PlainError where a person has the name
+ * after it broke off half-way.
+ * @throws PlainError where the account of that name is not ours
  */
-export async function ensureBot(local: LocalMode, username: string): Promise<UserProfile> {
+export async function ensureBot(
+  local: LocalMode,
+  username: string,
+  claim: Claim,
+): Promise<UserProfile> {
   let user = await local.findUser(username);
-  if (user && !user.is_bot && !user.email.endsWith(`@${botDomain}`)) {
-    throw new PlainError(
-      `The chat name ${username} belongs to a person, so it cannot be an agent's: rename the agent or that person.`,
-    );
+  if (user && user.id !== claim.knownId) {
+    if (!user.is_bot || !claim.isOurs(user)) {
+      const holder = user.is_bot ? "a bot that this stack did not make" : "a person";
+      throw new PlainError(
+        `The chat name ${username} belongs to ${holder}, so it cannot be an agent's: rename the agent or that account.`,
+      );
+    }
+    // Known by its marks only: whatever was minted for it before is in hands that we do not know.
+    await revokeTokens(local, user.id, "");
+    claim.keep(user.id);
   }
-  // The password is discarded: nobody ever logs in as a bot. Twice random bytes, to satisfy any length rule.
-  user ??= await local.createUser({
-    username,
-    email: `${username}@${botDomain}`,
-    password: `${randomPassword()}${randomBytes(8).toString("hex")}`,
-  });
+  if (!user) {
+    // The password is discarded: nobody ever logs in as a bot. Twice random bytes, to satisfy any length rule.
+    user = await local.createUser({
+      username,
+      email: `${username}@${botDomain}`,
+      password: `${randomPassword()}${randomBytes(8).toString("hex")}`,
+    });
+    claim.keep(user.id);
+  }
   if (!user.is_bot) await local.convertToBot(user.id);
   if (user.delete_at > 0) {
     // Enabling revives the tokens that a disabled bot had.

@@ -10,6 +10,7 @@ import { checkDockerHealth } from "./docker-health.ts";
 import { Engine, pause } from "./engine.ts";
 import { Fleet } from "./fleet.ts";
 import { type Health, httpApi, publishedAddresses, type Status } from "./http-api.ts";
+import { Identities } from "./identities.ts";
 import { Listeners } from "./listeners.ts";
 import { LocalMode } from "./local-mode.ts";
 import { bridgeMetrics } from "./metrics.ts";
@@ -42,6 +43,8 @@ export class Bridge {
   readonly #local: LocalMode;
   readonly #fleet: Fleet;
   readonly #provisioner: Provisioner;
+  readonly #mint: TokenMint;
+  readonly #identities: Identities;
   readonly #router: Router;
   readonly #listeners: Listeners;
   readonly #caretaker: Caretaker;
@@ -59,16 +62,19 @@ export class Bridge {
     const engine = new Engine(settings.proxy, stack);
     const local = new LocalMode(settings.localSocket);
     const people = new People();
+    const identities = new Identities(store, log);
     const speaker = new Speaker(log);
     const metrics = this.#metrics;
     const dockerMode = isDockerMode();
     const tell = (text: string) => speaker.notice(text);
     const fleet = new Fleet({ engine, store, metrics, log, dockerMode, tell });
     const provisioner = new Provisioner({ local, stack, store, metrics, log });
+    const mint = new TokenMint({ local, provisioner, store, metrics, stack });
     const platform = () => this.#inWords();
     const commands = new Commands({
       fleet,
       people,
+      identities,
       speaker,
       store,
       metrics,
@@ -80,6 +86,7 @@ export class Bridge {
       fleet,
       provisioner,
       people,
+      identities,
       commands,
       speaker,
       store,
@@ -104,8 +111,10 @@ export class Bridge {
       operators,
       fleet,
       provisioner,
+      mint,
       listeners,
       people,
+      identities,
       speaker,
       store,
       log,
@@ -119,13 +128,13 @@ export class Bridge {
     [this.#settings, this.#log, this.#port] = [settings, log, port];
     [this.#store, this.#engine, this.#local] = [store, engine, local];
     [this.#fleet, this.#provisioner, this.#router] = [fleet, provisioner, router];
-    this.#listeners = listeners;
+    [this.#listeners, this.#mint, this.#identities] = [listeners, mint, identities];
     this.#declareGauges();
   }
 
   /** Opens the interfaces and begins. Resolves when they listen; the work goes on until {@link close}. */
   async open(): Promise<void> {
-    const { tokenSocket, operatorSocket, allowedHosts, stack, proxy } = this.#settings;
+    const { tokenSocket, operatorSocket, allowedHosts, proxy } = this.#settings;
     const [log, local, provisioner, store] = [
       this.#log,
       this.#local,
@@ -145,15 +154,17 @@ export class Bridge {
       api.listen(this.#port, resolve);
     });
     this.#servers.push(api);
-    const mint = new TokenMint({ local, provisioner, store, metrics: this.#metrics, stack });
     const find = (name: string) => this.#caretaker.find(name);
-    this.#servers.push(await serveTokens({ path: tokenSocket, mint, log, find }));
+    this.#servers.push(await serveTokens({ path: tokenSocket, mint: this.#mint, log, find }));
     const isAgent = (name: string) => this.#fleet.find(name) !== undefined;
     const ready = () => this.#provisionedOnce && this.#conversation.session !== undefined;
-    const operator = { path: operatorSocket, local, provisioner, store, log, isAgent, ready };
-    this.#servers.push(await serveOperator(operator));
+    const identities = this.#identities;
+    const parts = { local, provisioner, store, identities, log };
+    this.#servers.push(await serveOperator({ path: operatorSocket, ...parts, isAgent, ready }));
     const signal = this.#ending.signal;
     const look = () => void this.#fleet.look();
+    // One end is several events, and one look afterwards says what became of all of them.
+    let settled: NodeJS.Timeout | undefined;
     this.#loops = Promise.all([
       watchDeclarations(proxy, {
         signal,
@@ -168,7 +179,9 @@ export class Bridge {
         log,
         onConnected: look,
         onEvent: (event) => {
-          if (this.#fleet.event(event)) setTimeout(look, settleMs).unref();
+          if (!this.#fleet.event(event)) return;
+          clearTimeout(settled);
+          settled = setTimeout(look, settleMs).unref();
         },
       }),
       this.#lookAgainAndAgain(signal),

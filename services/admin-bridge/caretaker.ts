@@ -4,12 +4,14 @@ import type { Agent } from "./agent.ts";
 import { sleepsOnDemand } from "./agent-state.ts";
 import { pause } from "./engine.ts";
 import type { Fleet } from "./fleet.ts";
+import type { Identities } from "./identities.ts";
 import type { Listeners } from "./listeners.ts";
 import type { People } from "./people.ts";
 import type { Provisioner } from "./provisioner.ts";
 import type { Session } from "./session.ts";
 import type { Speaker } from "./speaker.ts";
 import type { Store } from "./store.ts";
+import type { TokenMint } from "./tokens.ts";
 import { PlainError } from "./words.ts";
 
 /** How long a declaration must be gone before its agent is taken for removed. */
@@ -17,50 +19,45 @@ const goneForMs = 2_000;
 /** Agents that are provisioned at once: enough to be quick, few enough to leave the server to people. */
 const atOnce = 4;
 
+/** What the caretaker works with. */
+interface CaretakerParts {
+  readonly stack: string;
+  readonly operators: readonly string[];
+  readonly fleet: Fleet;
+  readonly provisioner: Provisioner;
+  readonly mint: TokenMint;
+  readonly listeners: Listeners;
+  readonly people: People;
+  readonly identities: Identities;
+  readonly speaker: Speaker;
+  readonly store: Store;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** The present session; undefined: none. */
+  readonly session: () => Session | undefined;
+  /** Called after every complete run. */
+  readonly onDone: (session: Session) => void;
+}
+
 /** Brings the chat into line with the declarations, again and again: agents' bots, removals, the greeting, the listeners. */
 export class Caretaker {
-  readonly #options: {
-    readonly stack: string;
-    readonly operators: readonly string[];
-    readonly fleet: Fleet;
-    readonly provisioner: Provisioner;
-    readonly listeners: Listeners;
-    readonly people: People;
-    readonly speaker: Speaker;
-    readonly store: Store;
-    readonly log: Log;
-    readonly signal: AbortSignal;
-    /** The present session; undefined: none. */
-    readonly session: () => Session | undefined;
-    /** Called after every complete run. */
-    readonly onDone: (session: Session) => void;
-  };
+  readonly #options: CaretakerParts;
   #declared: readonly Declaration[] | undefined;
   #running: Promise<void> | undefined;
   #again = false;
   /** The server's own list of our bots was compared: once a process is enough, later removals are seen as they come. */
   #compared = false;
+  /** Agents without a gateway whose tokens are known to be revoked. */
+  readonly #tokenless = new Set<string>();
 
-  constructor(options: {
-    readonly stack: string;
-    readonly operators: readonly string[];
-    readonly fleet: Fleet;
-    readonly provisioner: Provisioner;
-    readonly listeners: Listeners;
-    readonly people: People;
-    readonly speaker: Speaker;
-    readonly store: Store;
-    readonly log: Log;
-    readonly signal: AbortSignal;
-    readonly session: () => Session | undefined;
-    readonly onDone: (session: Session) => void;
-  }) {
+  constructor(options: CaretakerParts) {
     this.#options = options;
   }
 
   /** Takes new declarations and acts on them. */
   declare(list: readonly Declaration[]): void {
     this.#declared = list;
+    for (const { name, network } of list) if (network !== "none") this.#tokenless.delete(name);
     this.#options.log.info("declarations", { agents: list.map((d) => d.name) });
     this.#options.fleet.declare(list);
     this.run();
@@ -98,7 +95,7 @@ export class Caretaker {
   }
 
   async #all(session: Session): Promise<void> {
-    const { fleet, provisioner, people, listeners, operators } = this.#options;
+    const { fleet, provisioner, people, identities, listeners, operators } = this.#options;
     const waiting = [...fleet.agents];
     const work = async () => {
       for (let agent = waiting.shift(); agent; agent = waiting.shift()) await this.#provide(agent);
@@ -106,7 +103,9 @@ export class Caretaker {
     await Promise.all(Array.from({ length: atOnce }, work));
     await this.#greet(session);
     const users = fleet.agents.flatMap((agent) => agent.declaration.chat.access.users ?? []);
-    await people.prefetch(new Set([...users, ...operators]));
+    for (const name of new Set([...users, ...operators])) {
+      identities.look(name, await people.named(name));
+    }
     const wanted = new Map<string, string>();
     for (const agent of fleet.agents) {
       const userId = provisioner.place(agent.name)?.userId;
@@ -121,7 +120,8 @@ export class Caretaker {
   async #provide(agent: Agent): Promise<void> {
     const { provisioner, fleet, log } = this.#options;
     try {
-      await provisioner.provision(agent.declaration);
+      const { userId } = await provisioner.provision(agent.declaration);
+      await this.#withhold(agent, userId);
       if (agent.provisioned) return;
       agent.provisioned = true;
       fleet.reconcile();
@@ -130,6 +130,14 @@ export class Caretaker {
       if (error instanceof PlainError) fleet.trouble(agent, error.message);
       else log.warn("not-provisioned", { agent: agent.name, reason: reasonOf(error) });
     }
+  }
+
+  /** An agent that has no gateway (any more) has no use for a token: one from before must not go on working. */
+  async #withhold(agent: Agent, userId: string): Promise<void> {
+    if (agent.declaration.network !== "none" || this.#tokenless.has(agent.name)) return;
+    const revoked = await this.#options.mint.revoke(agent.name, userId);
+    if (agent.declaration.network === "none") this.#tokenless.add(agent.name);
+    if (revoked > 0) this.#options.log.info("tokens-revoked", { agent: agent.name, revoked });
   }
 
   /** Agents that were once declared and are no more, by our memory and by the server's own list of bots. */

@@ -2,6 +2,7 @@ import type { Post } from "@mattermost/types/posts";
 import { type Log, reasonOf } from "../common/log.ts";
 import type { Agent } from "./agent.ts";
 import type { Fleet } from "./fleet.ts";
+import type { Identities } from "./identities.ts";
 import { Limiter } from "./limiter.ts";
 import { wordsAfterMention } from "./mentions.ts";
 import type { Metrics } from "./metrics.ts";
@@ -27,33 +28,28 @@ const mutations = new Set(["start", "stop", "restart", "sleep"]);
 const verbs = new Set([...mutations, "list", "status", "logs", "help"]);
 const mostLogLines = 500;
 
+/** What the commands work with. */
+interface CommandsParts {
+  readonly fleet: Fleet;
+  readonly people: People;
+  readonly identities: Identities;
+  readonly speaker: Speaker;
+  readonly store: Store;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly operators: readonly string[];
+  /** One line on the platform itself. */
+  readonly platform: () => string;
+}
+
 /** Carries out what operators say to `@berth`. Nobody else is obeyed, and every attempt is in the audit. */
 export class Commands {
-  readonly #options: {
-    readonly fleet: Fleet;
-    readonly people: People;
-    readonly speaker: Speaker;
-    readonly store: Store;
-    readonly metrics: Metrics;
-    readonly log: Log;
-    readonly operators: readonly string[];
-    /** One line on the platform itself. */
-    readonly platform: () => string;
-  };
+  readonly #options: CommandsParts;
   readonly #rate = new Limiter(20, 60_000);
   readonly #slowed = new Limiter(1, 60_000);
   readonly #refusals = new Limiter(1, 10 * 60_000);
 
-  constructor(options: {
-    readonly fleet: Fleet;
-    readonly people: People;
-    readonly speaker: Speaker;
-    readonly store: Store;
-    readonly metrics: Metrics;
-    readonly log: Log;
-    readonly operators: readonly string[];
-    readonly platform: () => string;
-  }) {
+  constructor(options: CommandsParts) {
     this.#options = options;
   }
 
@@ -77,13 +73,15 @@ export class Commands {
       }
       return;
     }
-    if (person.isBot || !this.#options.operators.includes(person.username.toLowerCase())) {
+    const refusal = this.#refusal(person);
+    if (refusal !== undefined) {
       count("refused");
-      store.audit({ actor: person.username, verb, agent: agentName(name), outcome: "refused" });
-      log.warn("command-refused", { by: person.username, verb });
+      const [actor, agent] = [person.username, agentName(name)];
+      store.audit({ actor, verb, agent, outcome: "refused", detail: `user id ${person.id}` });
+      log.warn("command-refused", { by: person.username, userId: person.id, verb });
       // A bot is not answered: two programs that answer each other do not stop.
       if (!person.isBot && this.#refusals.allows(person.id)) {
-        await this.#reply(post, direct, "I take commands from this stack's operators only.");
+        await this.#reply(post, direct, refusal);
       }
       return;
     }
@@ -112,6 +110,15 @@ export class Commands {
     await this.#reply(post, direct, reply);
   }
 
+  /** Why a person is not obeyed; undefined: he is an operator, and the account that the operator's name means. */
+  #refusal(person: Person): string | undefined {
+    const { operators, identities } = this.#options;
+    if (person.isBot || !operators.includes(person.username.toLowerCase())) {
+      return "I take commands from this stack's operators only.";
+    }
+    return identities.doubt(person);
+  }
+
   async #carryOut(
     verb: string,
     name: string | undefined,
@@ -129,22 +136,22 @@ export class Commands {
           : this.#describe(this.#find(name));
       case "start": {
         const agent = this.#find(name);
-        await fleet.start(agent);
+        await fleet.orders.start(agent);
         return `${agent.name} is running.`;
       }
       case "stop": {
         const agent = this.#find(name);
-        await fleet.stop(agent);
+        await fleet.orders.stop(agent);
         return `${agent.name} is stopped, and stays so until \`start ${agent.name}\`.`;
       }
       case "restart": {
         const agent = this.#find(name);
-        await fleet.restart(agent);
+        await fleet.orders.restart(agent);
         return `${agent.name} was restarted.`;
       }
       case "sleep": {
         const agent = this.#find(name);
-        await fleet.sleep(agent);
+        await fleet.orders.sleep(agent);
         return agent.declaration.activation === "on-demand"
           ? `${agent.name} sleeps until somebody writes to it.`
           : `${agent.name} was stopped; as it is declared \`${agent.declaration.activation}\`, that decides when it runs.`;
@@ -155,7 +162,7 @@ export class Commands {
           Math.max(Number.parseInt(rest[0] ?? "50", 10) || 50, 1),
           mostLogLines,
         );
-        const text = codeBlock(await fleet.logs(agent, lines));
+        const text = codeBlock(await fleet.orders.logs(agent, lines));
         if (direct) return text;
         // A log may hold what the channel should not read.
         await speaker.whisper(person.id, `Log of ${agent.name}:\n${text}`);

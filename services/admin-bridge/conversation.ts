@@ -13,20 +13,23 @@ const longestWaitMs = 10_000;
 /** The longest timer that Node knows. */
 const forEver = 2 ** 31 - 1;
 
+/** What the conversation works with. */
+interface ConversationParts {
+  readonly url: string;
+  readonly open: () => Promise<Session>;
+  readonly router: Router;
+  readonly provisioner: Provisioner;
+  readonly people: People;
+  readonly speaker: Speaker;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** A session began: provisioning is due. */
+  readonly onSession: () => void;
+}
+
 /** Keeps a session with Mattermost and hears what is written, for as long as the signal allows. */
 export class Conversation {
-  readonly #options: {
-    readonly url: string;
-    readonly open: () => Promise<Session>;
-    readonly router: Router;
-    readonly provisioner: Provisioner;
-    readonly people: People;
-    readonly speaker: Speaker;
-    readonly metrics: Metrics;
-    readonly log: Log;
-    /** A session began: provisioning is due. */
-    readonly onSession: () => void;
-  };
+  readonly #options: ConversationParts;
   #session: Session | undefined;
   #socket: ChatSocket | undefined;
   #hearing = false;
@@ -35,17 +38,7 @@ export class Conversation {
   /** Server time from which posts are still to be read; undefined: none are missing. */
   #unreadSince: number | undefined;
 
-  constructor(options: {
-    readonly url: string;
-    readonly open: () => Promise<Session>;
-    readonly router: Router;
-    readonly provisioner: Provisioner;
-    readonly people: People;
-    readonly speaker: Speaker;
-    readonly metrics: Metrics;
-    readonly log: Log;
-    readonly onSession: () => void;
-  }) {
+  constructor(options: ConversationParts) {
     this.#options = options;
   }
 

@@ -4,6 +4,7 @@ import { Agent } from "./agent.ts";
 import { mayWake, shouldRun } from "./agent-state.ts";
 import { type Container, type ContainerEvent, type Engine, isContained } from "./engine.ts";
 import type { Metrics } from "./metrics.ts";
+import { Orders } from "./orders.ts";
 import { Runs } from "./runs.ts";
 import type { Store } from "./store.ts";
 import { isUnreachable, PlainError, wordEngineFailure } from "./words.ts";
@@ -31,6 +32,8 @@ export class Fleet {
   readonly #engine: Engine;
   readonly #store: Store;
   readonly #runs: Runs;
+  /** What operators order. */
+  readonly orders: Orders;
   readonly #log: Log;
   readonly #dockerMode: boolean;
   #engineUp = false;
@@ -48,6 +51,7 @@ export class Fleet {
     this.#engine = options.engine;
     this.#store = options.store;
     this.#runs = new Runs(options);
+    this.orders = new Orders({ engine: options.engine, store: options.store, runs: this.#runs });
     this.#log = options.log;
     this.#dockerMode = options.dockerMode;
   }
@@ -236,38 +240,6 @@ export class Fleet {
     return "awake";
   }
 
-  /** An operator's start: holds until an operator's stop. @throws PlainError in words for the chat */
-  async start(agent: Agent): Promise<void> {
-    this.#mustBeContained(agent);
-    this.#want(agent, "running");
-    agent.failedStarts = 0;
-    agent.nextStartAt = 0;
-    agent.ends = [];
-    if (agent.running && !agent.stopping) return;
-    await this.#worded(agent, "start", () => this.#runs.start(agent));
-  }
-
-  /** An operator's stop: holds against mentions and restarts of ours. @throws PlainError in words for the chat */
-  async stop(agent: Agent): Promise<void> {
-    this.#mustBeContained(agent);
-    this.#want(agent, "stopped");
-    await this.#worded(agent, "stop", () => this.#runs.stop(agent));
-  }
-
-  /** Stops an agent without an order to stay so: its activation decides again. @throws PlainError in words */
-  async sleep(agent: Agent): Promise<void> {
-    this.#mustBeContained(agent);
-    this.#want(agent, "auto");
-    await this.#worded(agent, "stop", () => this.#runs.stop(agent));
-  }
-
-  /** Stops and starts. @throws PlainError in words for the chat */
-  async restart(agent: Agent): Promise<void> {
-    this.#mustBeContained(agent);
-    await this.#worded(agent, "stop", () => this.#runs.stop(agent));
-    await this.start(agent);
-  }
-
   /** Stops a container whose declaration is gone; the proxy may refuse, since it starts and stops declared agents only. */
   async stopOrphan(name: string): Promise<void> {
     try {
@@ -282,35 +254,9 @@ export class Fleet {
     return (await this.#engine.list()).some((c) => c.name === this.#engine.nameOf(name));
   }
 
-  logs(agent: Agent, lines: number): Promise<string> {
-    this.#mustBeContained(agent);
-    return this.#worded(agent, "read the log of", () => this.#engine.logs(agent.name, lines));
-  }
-
   /** Records trouble that is not of the container: the bot could not be made, for example. */
   trouble(agent: Agent, words: string): void {
     this.#runs.note(agent, words);
     this.#runs.fail(agent, words);
-  }
-
-  #want(agent: Agent, desired: Agent["desired"]): void {
-    agent.desired = desired;
-    this.#store.update(agent.name, { desired });
-  }
-
-  #mustBeContained(agent: Agent): void {
-    if (!agent.contained) {
-      throw new PlainError(`${agent.name} is local: its operator runs it, not berth.`);
-    }
-  }
-
-  async #worded<T>(agent: Agent, what: string, act: () => Promise<T>): Promise<T> {
-    try {
-      return await act();
-    } catch (error) {
-      const words = wordEngineFailure(error, `${what} ${agent.name}`, agent.declaration.image);
-      this.#runs.note(agent, words);
-      throw new PlainError(words);
-    }
   }
 }

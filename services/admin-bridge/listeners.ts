@@ -12,6 +12,17 @@ interface Listener {
   readonly socket: ChatSocket;
 }
 
+/** What the listeners work with. */
+interface ListenersParts {
+  readonly local: LocalMode;
+  readonly url: string;
+  readonly stack: string;
+  readonly store: Store;
+  readonly log: Log;
+  /** A post in a direct channel of the agent's bot, its own posts included. */
+  readonly onDirect: (agent: string, posted: Posted) => void;
+}
+
 /**
  * Ears of the agents that sleep on demand. Nobody but its members hears a direct message, so each such bot has one idle
  * WebSocket here, with a token of its own. Compared with asking for every bot's channels every second that is one ping in
@@ -19,26 +30,11 @@ interface Listener {
  * It stays open while the agent runs: so there is no moment at its end in which a message is heard by nobody.
  */
 export class Listeners {
-  readonly #options: {
-    readonly local: LocalMode;
-    readonly url: string;
-    readonly stack: string;
-    readonly store: Store;
-    readonly log: Log;
-    /** A post in a direct channel of the agent's bot, its own posts included. */
-    readonly onDirect: (agent: string, posted: Posted) => void;
-  };
+  readonly #options: ListenersParts;
   readonly #open = new Map<string, Listener>();
   #work: Promise<void> = Promise.resolve();
 
-  constructor(options: {
-    readonly local: LocalMode;
-    readonly url: string;
-    readonly stack: string;
-    readonly store: Store;
-    readonly log: Log;
-    readonly onDirect: (agent: string, posted: Posted) => void;
-  }) {
+  constructor(options: ListenersParts) {
     this.#options = options;
   }
 

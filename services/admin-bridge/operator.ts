@@ -3,6 +3,7 @@ import { reservedNames } from "../../spec/names.ts";
 import { listenUnix, request, sendJson } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import { ensurePerson } from "./accounts.ts";
+import type { Identities } from "./identities.ts";
 import type { LocalMode } from "./local-mode.ts";
 import type { Provisioner } from "./provisioner.ts";
 import { readJson } from "./read-json.ts";
@@ -22,6 +23,7 @@ export async function serveOperator(options: {
   readonly local: LocalMode;
   readonly provisioner: Provisioner;
   readonly store: Store;
+  readonly identities: Identities;
   readonly log: Log;
   readonly isAgent: (name: string) => boolean;
   readonly ready: () => boolean;
@@ -44,6 +46,7 @@ export async function serveOperator(options: {
       outcome: "asked",
     });
     const { user, password } = await ensurePerson(options.local, name);
+    options.identities.confirm(name, user.id, password !== undefined);
     await options.provisioner.welcome(user.id);
     options.log.info("person", { user: name, made: password !== undefined });
     return { user: name, ...(password === undefined ? {} : { password }) };

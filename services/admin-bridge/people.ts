@@ -34,14 +34,13 @@ export class People {
     return user ? this.remember(user) : undefined;
   }
 
-  /** Reads accounts ahead of need. A name that nobody has yet is fine. */
-  async prefetch(usernames: Iterable<string>): Promise<void> {
-    for (const username of usernames) {
-      if (!this.#client) return;
-      if ([...this.#known.values()].some((person) => person.username === username)) continue;
-      const user = await orMissing(this.#client.getUserByUsername(username));
-      if (user) this.remember(user);
-    }
+  /** The account of that name, from memory where possible, and remembered ahead of need; undefined: nobody has it. */
+  async named(username: string): Promise<Person | undefined> {
+    const known = [...this.#known.values()].find((person) => person.username === username);
+    if (known) return known;
+    if (!this.#client) throw new Error("Mattermost is not ready");
+    const user = await orMissing(this.#client.getUserByUsername(username));
+    return user && this.remember(user);
   }
 
   remember(user: Pick<UserProfile, "id" | "username" | "is_bot">): Person {

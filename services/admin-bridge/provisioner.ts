@@ -1,6 +1,6 @@
 import { type Declaration, declarationHash } from "../../spec/declaration.ts";
 import { type Log, reasonOf } from "../common/log.ts";
-import { ensureBot, revokeTokens, tokenPrefix } from "./accounts.ts";
+import { type Claim, ensureBot, revokeTokens, tokenPrefix } from "./accounts.ts";
 import { orMissing } from "./chat-client.ts";
 import type { LocalMode } from "./local-mode.ts";
 import type { Metrics } from "./metrics.ts";
@@ -82,7 +82,7 @@ export class Provisioner {
     const before = this.#places.get(declaration.name);
     if (before?.hash === hash) return before;
     try {
-      const bot = await ensureBot(this.#local, declaration.name);
+      const bot = await ensureBot(this.#local, declaration.name, this.#claim(declaration.name));
       await session.client.patchBot(bot.id, {
         username: declaration.name,
         display_name: declaration.name,
@@ -100,7 +100,6 @@ export class Provisioner {
       }
       const place = { userId: bot.id, channelIds, hash };
       this.#places.set(declaration.name, place);
-      this.#store.update(declaration.name, { botUserId: bot.id });
       return place;
     } catch (error) {
       this.#metrics.add("berth_provisioning_errors_total");
@@ -114,10 +113,20 @@ export class Provisioner {
     if (!session) throw new Error("Mattermost is not ready");
     this.#places.delete(agent);
     const user = await this.#local.findUser(agent);
-    if (!user?.is_bot) return;
+    const { knownId, isOurs } = this.#claim(agent);
+    // The name of a removed agent may have been another's all the time.
+    if (!user?.is_bot || (user.id !== knownId && !isOurs(user))) return;
     await revokeTokens(this.#local, user.id, tokenPrefix.agent(this.#stack, agent));
     await revokeTokens(this.#local, user.id, tokenPrefix.wake(this.#stack, agent));
     if (user.delete_at === 0) await session.client.disableBot(user.id);
+  }
+
+  #claim(agent: string): Claim {
+    return {
+      knownId: this.#store.agent(agent)?.botUserId ?? undefined,
+      keep: (botUserId) => this.#store.update(agent, { botUserId }),
+      isOurs: (bot) => bot.bot_description?.startsWith(`${marker(this.#stack)}:`) === true,
+    };
   }
 
   /** Names of this stack's bots that are enabled, read from the server. */

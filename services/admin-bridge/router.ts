@@ -5,6 +5,7 @@ import type { Agent } from "./agent.ts";
 import type { Posted } from "./chat-socket.ts";
 import type { Commands } from "./commands.ts";
 import type { Fleet } from "./fleet.ts";
+import type { Identities } from "./identities.ts";
 import { Limiter } from "./limiter.ts";
 import { mentionsOf } from "./mentions.ts";
 import type { Metrics } from "./metrics.ts";
@@ -25,35 +26,32 @@ const placeWithinMs = 30_000;
 /** Between two writes of how far posts were read. */
 const markEveryMs = 5_000;
 
+/** What the router works with. */
+interface RouterParts {
+  readonly fleet: Fleet;
+  readonly provisioner: Provisioner;
+  readonly people: People;
+  readonly identities: Identities;
+  readonly commands: Commands;
+  readonly speaker: Speaker;
+  readonly store: Store;
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
 /** Decides what a post means: a command to us, a wake of an agent, an agent's own word. */
 export class Router {
-  readonly #options: {
-    readonly fleet: Fleet;
-    readonly provisioner: Provisioner;
-    readonly people: People;
-    readonly commands: Commands;
-    readonly speaker: Speaker;
-    readonly store: Store;
-    readonly metrics: Metrics;
-    readonly log: Log;
-  };
+  readonly #options: RouterParts;
   readonly #handled = new Set<string>();
   /** Explanations why an agent does not answer: one an agent and person in ten minutes. */
   readonly #explained = new Limiter(1, 10 * 60_000);
+  /** Refusals of people who have another's name, on record: the same again. */
+  readonly #doubted = new Limiter(1, 10 * 60_000);
   #selfId = "";
   #seen: number;
   #marked = 0;
 
-  constructor(options: {
-    readonly fleet: Fleet;
-    readonly provisioner: Provisioner;
-    readonly people: People;
-    readonly commands: Commands;
-    readonly speaker: Speaker;
-    readonly store: Store;
-    readonly metrics: Metrics;
-    readonly log: Log;
-  }) {
+  constructor(options: RouterParts) {
     this.#options = options;
     this.#seen = Number(options.store.meta("seen") ?? 0);
   }
@@ -152,7 +150,7 @@ export class Router {
     if (agent.starting || (agent.running && !agent.stopping) || !agent.contained) return;
     const go = (person: Person | undefined) => {
       if (!person || person.isBot) return;
-      if (!isAllowed(agent.declaration.chat.access, person.username)) return;
+      if (!this.#mayWake(agent, person, post, way)) return;
       this.#start(agent, person, post, arrival, way);
     };
     const known = this.#options.people.cached(post.user_id);
@@ -165,6 +163,21 @@ export class Router {
       .then(go, (error: unknown) =>
         this.#options.log.warn("sender-unknown", { agent: agent.name, reason: reasonOf(error) }),
       );
+  }
+
+  /** By the agent's list. Who only took a listed name is told why nothing happens. */
+  #mayWake(agent: Agent, person: Person, post: Post, way: string): boolean {
+    const { identities, store } = this.#options;
+    const { access } = agent.declaration.chat;
+    if (!isAllowed(access, person, (name) => identities.holderOf(name))) return false;
+    const doubt = access.mode === "allowlist" ? identities.doubt(person) : undefined;
+    if (doubt === undefined) return true;
+    if (this.#doubted.allows(`${agent.name} ${person.id}`)) {
+      const [actor, detail] = [person.username, `not the account of this name: ${person.id}`];
+      store.audit({ actor, verb: "wake", agent: agent.name, outcome: "refused", detail });
+      this.#explain(agent, person, post, way, doubt);
+    }
+    return false;
   }
 
   #start(agent: Agent, person: Person, post: Post, arrival: number, way: string): void {

@@ -1,3 +1,4 @@
+import type { UserProfile } from "@mattermost/types/users";
 import type { Log } from "../common/log.ts";
 import { ensureBot, revokeTokens, tokenPrefix } from "./accounts.ts";
 import { ChatClient, isStatus, orMissing } from "./chat-client.ts";
@@ -32,8 +33,13 @@ export async function openSession(options: {
 }): Promise<Session> {
   const { local, stack } = options;
   await local.ping();
-  const self = await ensureBot(local, selfName);
-  if (!self.roles.split(" ").includes("system_admin")) {
+  const self = await ensureBot(local, selfName, {
+    knownId: options.store.meta("self"),
+    keep: (userId) => options.store.setMeta("self", userId),
+    // Nobody but an administrator makes a bot an administrator.
+    isOurs: isAdministrator,
+  });
+  if (!isAdministrator(self)) {
     await local.setRoles(self.id, "system_admin system_user");
   }
   const prefix = tokenPrefix.agent(stack, selfName);
@@ -46,6 +52,10 @@ export async function openSession(options: {
   await ensureChannelMember(client, homeId, self.id);
   options.log.info("session", { user: selfName, team: options.team, channel: options.channel });
   return { client, userId: self.id, tokenId: minted.id, token: minted.token, teamId, homeId };
+}
+
+function isAdministrator(user: Pick<UserProfile, "roles">): boolean {
+  return user.roles.split(" ").includes("system_admin");
 }
 
 /** Whether the server still takes the session's token. Anything but a 401 is no answer to that, and counts as yes. */

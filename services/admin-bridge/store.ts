@@ -54,6 +54,7 @@ const migrations: readonly string[] = [
      agent TEXT, outcome TEXT NOT NULL, detail TEXT
    ) STRICT;
    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;`,
+  `CREATE TABLE names (username TEXT PRIMARY KEY, userId TEXT NOT NULL) STRICT;`,
 ];
 
 type Value = string | number | null;
@@ -169,7 +170,21 @@ export class Store {
       .all(limit) as unknown as (AuditEvent & { at: number })[];
   }
 
-  /** A remembered value of the whole bridge: `greeted`, `generation`, `seen`. */
+  /** Id of the account that a name of a person means; empty: nobody had it at the first look; undefined: never seen. */
+  holder(username: string): string | undefined {
+    const row = this.#db.prepare("SELECT userId FROM names WHERE username = ?").get(username);
+    return (row as { userId: string } | undefined)?.userId;
+  }
+
+  setHolder(username: string, userId: string): void {
+    this.#db
+      .prepare(
+        "INSERT INTO names VALUES (?, ?) ON CONFLICT (username) DO UPDATE SET userId = excluded.userId",
+      )
+      .run(username, userId);
+  }
+
+  /** A remembered value of the whole bridge: `greeted`, `generation`, `seen`, `self`. */
   meta(key: string): string | undefined {
     const row = this.#db.prepare("SELECT value FROM meta WHERE key = ?").get(key);
     return (row as { value: string } | undefined)?.value;

@@ -9,49 +9,72 @@ import type { Provisioner } from "./provisioner.ts";
 import { readJson } from "./read-json.ts";
 import type { Store } from "./store.ts";
 
+/** What the mint works with. */
+interface MintParts {
+  readonly local: LocalMode;
+  readonly provisioner: Provisioner;
+  readonly store: Store;
+  readonly metrics: Metrics;
+  readonly stack: string;
+}
+
+/** Where an agent is in the chat, as the gateway is told. */
+interface Whereabouts {
+  readonly userId: string;
+  /** Channels that the agent's declaration names, by id. */
+  readonly channelIds: readonly string[];
+}
+
 /** Mints bot tokens for the egress gateway: at most one of an agent works at any time, and none is kept here. */
 export class TokenMint {
-  readonly #options: {
-    readonly local: LocalMode;
-    readonly provisioner: Provisioner;
-    readonly store: Store;
-    readonly metrics: Metrics;
-    readonly stack: string;
-  };
-  /** The last mint of each agent: two at once would revoke each other's token. */
+  readonly #parts: MintParts;
+  /** The last mint or revocation of each agent: two at once would revoke each other's token. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(options: {
-    readonly local: LocalMode;
-    readonly provisioner: Provisioner;
-    readonly store: Store;
-    readonly metrics: Metrics;
-    readonly stack: string;
-  }) {
-    this.#options = options;
+  constructor(parts: MintParts) {
+    this.#parts = parts;
   }
 
   /** A new token of the agent's bot; the ones before it are revoked first. */
-  mint(declaration: Declaration): Promise<{ token: string; userId: string; username: string }> {
-    const turn = (this.#turns.get(declaration.name) ?? Promise.resolve())
-      .catch(() => undefined)
-      .then(() => this.#mint(declaration));
-    this.#turns.set(declaration.name, turn);
-    return turn;
+  mint(
+    declaration: Declaration,
+  ): Promise<Whereabouts & { readonly token: string; readonly username: string }> {
+    return this.#inTurn(declaration.name, async () => {
+      const { local, store, metrics, stack } = this.#parts;
+      const { userId, channelIds } = await this.whereabouts(declaration);
+      const prefix = tokenPrefix.agent(stack, declaration.name);
+      await revokeTokens(local, userId, prefix);
+      const { token } = await local.createToken(userId, `${prefix}${store.nextGeneration()}`);
+      metrics.add("berth_tokens_minted_total");
+      return { token, userId, username: declaration.name, channelIds };
+    });
   }
 
-  async #mint(declaration: Declaration) {
-    const { local, provisioner, store, metrics, stack } = this.#options;
-    const { userId } = await provisioner.provision(declaration);
-    const prefix = tokenPrefix.agent(stack, declaration.name);
-    await revokeTokens(local, userId, prefix);
-    const { token } = await local.createToken(userId, `${prefix}${store.nextGeneration()}`);
-    metrics.add("berth_tokens_minted_total");
-    return { token, userId, username: declaration.name };
+  /** Bot and channels of an agent, provisioned where they are not yet. Mints nothing. */
+  async whereabouts(declaration: Declaration): Promise<Whereabouts> {
+    const { userId, channelIds } = await this.#parts.provisioner.provision(declaration);
+    return { userId, channelIds: [...channelIds] };
+  }
+
+  /** Revokes every token that the agent works with, one whose minting is under way included. @returns how many */
+  revoke(agent: string, userId: string): Promise<number> {
+    const { local, stack } = this.#parts;
+    return this.#inTurn(agent, () => revokeTokens(local, userId, tokenPrefix.agent(stack, agent)));
+  }
+
+  #inTurn<T>(agent: string, act: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(agent) ?? Promise.resolve()).catch(() => undefined).then(act);
+    this.#turns.set(agent, turn);
+    return turn;
   }
 }
 
-/** `POST /tokens {"agent":"lal"}` on a unix socket that only the egress gateway mounts. */
+/**
+ * The gateway's questions, on a unix socket that only the egress gateway mounts. The body of each is `{"agent":"lal"}`.
+ * `POST /tokens` → `{token, userId, username, channelIds}`: a new token, those before it are revoked.
+ * `POST /channels` → `{userId, channelIds}`: where the agent is, without a token.
+ * Both: 404 for an agent that is not declared or has no gateway, 503 while Mattermost or the declarations are not ready.
+ */
 export async function serveTokens(options: {
   readonly path: string;
   readonly mint: TokenMint;
@@ -60,9 +83,23 @@ export async function serveTokens(options: {
   readonly find: (agent: string) => Declaration | undefined;
 }): Promise<http.Server> {
   const { mint, log, find } = options;
+  const questions: ReadonlyMap<string, (declaration: Declaration) => Promise<unknown>> = new Map([
+    [
+      "/tokens",
+      async (declaration: Declaration) => {
+        const minted = await mint.mint(declaration);
+        log.info("token-minted", { agent: declaration.name });
+        return minted;
+      },
+    ],
+    ["/channels", (declaration: Declaration) => mint.whereabouts(declaration)],
+  ]);
   const answer = async (request: http.IncomingMessage, response: http.ServerResponse) => {
-    if (request.method !== "POST" || request.url !== "/tokens") {
-      return sendJson(response, 404, { message: "only POST /tokens is served here" });
+    const path = request.url ?? "";
+    const question = questions.get(path);
+    if (request.method !== "POST" || !question) {
+      const message = "only POST /tokens and POST /channels are served here";
+      return sendJson(response, 404, { message });
     }
     const body = await readJson(request);
     const agent = (body as { agent?: unknown } | undefined)?.agent;
@@ -72,16 +109,15 @@ export async function serveTokens(options: {
     try {
       const declaration = find(agent);
       if (!declaration) return sendJson(response, 404, { message: `${agent} is not declared` });
-      sendJson(response, 200, await mint.mint(declaration));
-      log.info("token-minted", { agent });
+      sendJson(response, 200, await question(declaration));
     } catch (error) {
-      log.warn("token-not-minted", { agent, reason: reasonOf(error) });
+      log.warn("gateway-not-served", { asked: path, agent, reason: reasonOf(error) });
       sendJson(response, 503, { message: `not ready: ${reasonOf(error)}` });
     }
   };
   const server = http.createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
-      log.warn("token-request", { reason: reasonOf(error) });
+      log.warn("gateway-request", { reason: reasonOf(error) });
       response.destroy();
     });
   });

@@ -10,6 +10,7 @@ import { MattermostRest } from "./mattermost/rest.ts";
 import { AcpProgram, type Launch } from "./program/acp-program.ts";
 import { CommandProgram } from "./program/command-program.ts";
 import { programEnvironment } from "./program/environment.ts";
+import { Rotation } from "./program/rotation.ts";
 import { waitForSecrets } from "./program/secrets.ts";
 import { readSelf, type Self, waitForSelf } from "./self.ts";
 import { type RunnerSettings, runPath } from "./settings.ts";
@@ -31,11 +32,12 @@ export interface RunnerContext {
 export async function runAgent(context: RunnerContext): Promise<void> {
   const { log, settings, signal } = context;
   const gateway = runPath(settings, Path.gatewaySocket);
-  const first = await waitForSelf(gateway, {
-    patienceMs: settings.timing.selfPatience,
-    signal,
-    log,
-  });
+  // Beside each other: someone may be waiting for this agent to wake.
+  const [first, state] = await Promise.all([
+    waitForSelf(gateway, { patienceMs: settings.timing.selfPatience, signal, log }),
+    State.open(settings.workspace, log),
+    mkdir(settings.workspace, { recursive: true }).catch(() => {}),
+  ]);
   if (!first) return;
   const { name, program, network } = first.declaration;
   log.info("agent", { agent: name, network, kind: "acp" in program ? "acp" : "command" });
@@ -49,12 +51,20 @@ export async function runAgent(context: RunnerContext): Promise<void> {
   signal.addEventListener("abort", () => following.abort(), { once: true });
   void agent.follow(following.signal);
   try {
-    await ("acp" in program ? agent.runAcp() : agent.runCommand());
+    await ("acp" in program ? agent.runAcp(state) : agent.runCommand());
   } finally {
     following.abort();
     mattermost?.close();
     egress.close();
   }
+}
+
+/** One stay in the chat, as one bot on one server. */
+interface Stay {
+  readonly chat: Chat;
+  readonly rest: MattermostRest;
+  readonly state: State;
+  readonly ended: Promise<void>;
 }
 
 /** One agent and what it knows of itself, which the operator may change while it runs. */
@@ -64,7 +74,9 @@ class Agent {
   readonly #forwarders: { readonly mattermost: Forwarder | undefined; readonly egress: Forwarder };
   #self: Self;
   #program: AcpProgram | CommandProgram | undefined;
-  #chat: Chat | undefined;
+  #stay: Stay | undefined;
+  #move: (() => Promise<void>) | undefined;
+  readonly #rotation: Rotation;
 
   constructor(
     context: RunnerContext,
@@ -76,19 +88,55 @@ class Agent {
     this.#self = self;
     this.#gateway = gateway;
     this.#forwarders = forwarders;
+    this.#rotation = new Rotation(runPath(context.settings, Path.agentSecrets));
   }
 
   /** A program behind the Agent Client Protocol: we are its chat. */
-  async runAcp(): Promise<void> {
+  async runAcp(state: State): Promise<void> {
     const { log, settings, signal } = this.#context;
-    const { timing, workspace } = settings;
+    const { timing } = settings;
     const program = new AcpProgram({ log, timing, prepare: () => this.#launch() });
     this.#program = program;
     const programEnded = program.run();
-    const endpoint = this.#mattermostEndpoint();
+    let stay = this.#enter(program, state);
+    this.#move = async () => {
+      const now = Date.now();
+      await stay.chat.stop(now, now + 2_000);
+      stay.rest.close();
+      if (!signal.aborted) stay = this.#enter(program, state);
+    };
+    await this.#serveHealth(async () => {
+      if (!stay.chat.connected) throw new Error("not connected to Mattermost");
+      if (!program.running) throw new Error("the program does not run");
+    });
+
+    if (!signal.aborted) {
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    }
+    const graceMs = this.#self.declaration.limits.stopGraceSeconds * 1_000;
+    const now = Date.now();
+    const deadline = now + graceMs - timing.stopSpare;
+    const { chat, rest, ended } = stay;
+    log.info("stopping", { turns: chat.running, graceMs });
+    await chat.stop(now + graceMs - timing.stopEnding, deadline - timing.stopEnding / 2);
+    await program.stop(Math.max(500, deadline - Date.now()));
+    await Promise.all([programEnded, ended, state.flush()]);
+    rest.close();
+  }
+
+  /** Goes into the chat as the bot that we are now. */
+  #enter(program: AcpProgram, state: State): Stay {
+    const { log, settings } = this.#context;
+    const { timing, workspace } = settings;
+    const { userId, declaration } = this.#self;
+    state.belongTo(userId);
+    state.keepPersons(declaration.chat.access.users ?? []);
     const authorization = () => this.#authorization();
-    const rest = new MattermostRest({ endpoint, userId: this.#self.userId, authorization });
-    const state = await State.open(workspace, log);
+    const rest = new MattermostRest({
+      endpoint: this.#mattermostEndpoint(),
+      userId,
+      authorization,
+    });
     const chat = new Chat({
       rest,
       program,
@@ -103,24 +151,8 @@ class Agent {
         return value ? { authorization: value } : {};
       },
     });
-    this.#chat = chat;
-    const chatEnded = chat.run();
-    await this.#serveHealth(async () => {
-      if (!chat.connected) throw new Error("not connected to Mattermost");
-      if (!program.running) throw new Error("the program does not run");
-    });
-
-    if (!signal.aborted) {
-      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
-    }
-    const graceMs = this.#self.declaration.limits.stopGraceSeconds * 1_000;
-    const now = Date.now();
-    const deadline = now + graceMs - timing.stopSpare;
-    log.info("stopping", { turns: chat.running, graceMs });
-    await chat.stop(now + graceMs - timing.stopEnding, deadline - timing.stopEnding / 2);
-    await program.stop(Math.max(500, deadline - Date.now()));
-    await Promise.all([programEnded, chatEnded, state.flush()]);
-    rest.close();
+    this.#stay = { chat, rest, state, ended: chat.run() };
+    return this.#stay;
   }
 
   /** A program with a bridge of its own: we only keep it running. */
@@ -140,51 +172,83 @@ class Agent {
     await program.run(signal, graceMs);
   }
 
-  /** Looks at the declaration again and again: who may talk to the agent, its program and its secrets can change. */
+  /** Looks again and again at what can change while we run: who we are, who may talk to us, our program and its secrets. */
   async follow(signal: AbortSignal): Promise<void> {
-    const { settings, log } = this.#context;
+    const { selfEvery, secretsEvery } = this.#context.settings.timing;
+    let lookAt = Date.now() + selfEvery;
     while (!signal.aborted) {
-      await pause(settings.timing.selfEvery, signal);
+      await pause(Math.min(selfEvery, secretsEvery), signal);
       if (signal.aborted) return;
-      // While the gateway is away the last declaration stands.
-      const next = await readSelf(this.#gateway).catch(() => undefined);
-      if (!next || sameText(next, this.#self)) continue;
-      const before = this.#self.declaration;
-      this.#self = next;
-      log.info("declaration-changed", { agent: next.declaration.name });
-      const { program, secrets } = next.declaration;
-      if (sameText([program, secrets], [before.program, before.secrets])) continue;
-      await this.#untilIdle(signal);
-      if (!signal.aborted) await this.#program?.replace("its declaration changed");
+      if (Date.now() >= lookAt) {
+        await this.#followDeclaration(signal);
+        lookAt = Date.now() + selfEvery;
+      }
+      await this.#followSecrets(signal);
     }
   }
 
-  /** Gives running turns a minute to end by themselves. */
-  async #untilIdle(signal: AbortSignal): Promise<void> {
-    const patience = Date.now() + 60_000;
-    while ((this.#chat?.running ?? 0) > 0 && Date.now() < patience && !signal.aborted) {
-      await pause(200, signal);
+  async #followDeclaration(signal: AbortSignal): Promise<void> {
+    const { log } = this.#context;
+    // While the gateway is away the last declaration stands.
+    const next = await readSelf(this.#gateway).catch(() => undefined);
+    if (!next || signal.aborted || sameText(next, this.#self)) return;
+    const before = this.#self;
+    this.#self = next;
+    if (next.userId !== before.userId) {
+      log.warn("another-chat", { userId: next.userId });
+      await this.#move?.();
     }
+    if (sameText(next.declaration, before.declaration)) return;
+    log.info("declaration-changed", { agent: next.declaration.name });
+    this.#stay?.state.keepPersons(next.declaration.chat.access.users ?? []);
+    const parts = ({ declaration: { program, secrets } }: Self) => [program, secrets];
+    if (sameText(parts(next), parts(before))) return;
+    await this.#idle(signal);
+    if (!signal.aborted) await this.#replace("its declaration changed");
+  }
+
+  /** Starts the program anew when a secret has another value than it was started with. It never cuts a turn for that. */
+  async #followSecrets(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const changed = await this.#rotation.changed(this.#secretNames());
+    if (changed.length === 0 || !(await this.#idle(signal)) || signal.aborted) return;
+    await this.#replace(`new value of ${changed.join(", ")}`);
+  }
+
+  async #replace(why: string): Promise<void> {
+    this.#rotation.started(undefined);
+    await this.#program?.replace(why);
+  }
+
+  /** Gives running turns a minute to end by themselves. @returns whether they did */
+  async #idle(signal: AbortSignal): Promise<boolean> {
+    const running = () => (this.#stay?.chat.running ?? 0) > 0;
+    const patience = Date.now() + 60_000;
+    while (running() && Date.now() < patience && !signal.aborted) await pause(200, signal);
+    return !running();
   }
 
   /** All that the next start of the program needs. Waits for its secrets; nothing when we are to stop. */
   async #launch(): Promise<Launch | undefined> {
     const { log, settings, signal, env } = this.#context;
-    const { declaration } = this.#self;
-    const names = Object.keys(declaration.secrets).sort();
+    const names = () => this.#secretNames();
     const secrets = await waitForSecrets(runPath(settings, Path.agentSecrets), names, {
       patienceMs: settings.timing.secretPatience,
       signal,
       onMissing: (missing) => {
-        log.error("secrets-missing", { names: missing });
+        log.error("secrets-missing", {
+          names: missing.map(({ name }) => name),
+          reasons: missing.map(({ reason }) => reason ?? "the secret store has said nothing"),
+        });
         if (this.#program instanceof AcpProgram) {
           this.#program.report(phrases.missingSecrets(missing));
         }
       },
     });
     if (!secrets) return undefined;
+    this.#rotation.started(secrets);
+    const { declaration } = this.#self;
     const { program } = declaration;
-    await mkdir(settings.workspace, { recursive: true }).catch(() => {});
     return {
       command: "acp" in program ? program.acp : program.command,
       cwd: settings.workspace,
@@ -198,6 +262,10 @@ class Agent {
         secrets,
       }),
     };
+  }
+
+  #secretNames(): readonly string[] {
+    return Object.keys(this.#self.declaration.secrets).sort();
   }
 
   #mattermostUrl(): string {

@@ -20,6 +20,8 @@ export interface Timing {
   readonly selfPatience: number;
   /** Between two looks at the declaration, which may change while the agent runs. */
   readonly selfEvery: number;
+  /** Between two looks at whether a secret has a new value. The secret store's writes are not announced through a mount. */
+  readonly secretsEvery: number;
   /** How long a declared secret may be missing before the agent says so. It goes on looking. */
   readonly secretPatience: number;
   /** How far back a first start looks for unanswered messages. */
@@ -58,6 +60,7 @@ export interface Timing {
 export const defaultTiming: Timing = {
   selfPatience: 300_000,
   selfEvery: 15_000,
+  secretsEvery: 2_000,
   secretPatience: 30_000,
   firstLookBack: 15 * 60_000,
   longestLookBack: 7 * 24 * 3_600_000,

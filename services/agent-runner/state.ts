@@ -15,6 +15,8 @@ export interface Taken {
 
 interface StateFile {
   version: 1;
+  /** The bot that all of this belongs to: another one means another chat server. */
+  userId: string;
   greeted: boolean;
   /** When the runner was last known to be connected, in ms. */
   lastOnline: number;
@@ -25,6 +27,8 @@ interface StateFile {
   /** Messages that need nothing more. In order; only the newest are kept. */
   handled: string[];
   taken: Record<string, Taken>;
+  /** Name on an access list → user who had it when it was first seen here. */
+  persons: Record<string, string>;
 }
 
 const maxHandled = 2_000;
@@ -33,15 +37,15 @@ const maxCursors = 2_000;
 
 /**
  * What the runner must know after a restart, in `<workspace>/.berth/state.json`: written whole and renamed, so it is
- * never half a file. The program can reach it (both have one uid), so nothing in it is trusted beyond chat bookkeeping.
+ * never half a file. The program can reach it (both have one uid), so nothing in it is trusted beyond chat bookkeeping:
+ * a person who is pinned to a name can only be one more reason to refuse.
  */
 export class State {
   readonly #directory: string;
   readonly #log: Log;
-  readonly #data: StateFile;
-  readonly #handled: Set<string>;
-  /** There was no state to read: what was answered before can only be seen in the channels. */
-  readonly fresh: boolean;
+  #data: StateFile;
+  #handled: Set<string>;
+  #fresh: boolean;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
   #failed = false;
@@ -51,7 +55,7 @@ export class State {
     this.#log = log;
     this.#data = data;
     this.#handled = new Set(data.handled);
-    this.fresh = data.lastOnline === 0;
+    this.#fresh = data.lastOnline === 0;
   }
 
   /** Reads the state; none or a broken one is a fresh start. */
@@ -68,6 +72,20 @@ export class State {
     return new State(directory, log, data);
   }
 
+  /** Says whose chat this is. What is known of another bot's, on a server that is gone, is dropped. Call it before the rest. */
+  belongTo(userId: string): void {
+    if (this.#data.userId === userId) return;
+    if (this.#data.lastOnline > 0) this.#log.info("state-dropped", { reason: "another chat" });
+    this.#data = { ...empty(), userId };
+    this.#handled = new Set();
+    this.#fresh = true;
+    this.#soon(0);
+  }
+
+  /** There was no state to read: what was answered before can only be seen in the channels. */
+  get fresh(): boolean {
+    return this.#fresh;
+  }
   get greeted(): boolean {
     return this.#data.greeted;
   }
@@ -130,6 +148,29 @@ export class State {
     return Object.entries(this.#data.taken);
   }
 
+  /** The user who owns a name on an access list: the first one that was seen with it. */
+  ownerOf(name: string, userId: string): string {
+    const owner = Object.hasOwn(this.#data.persons, name) ? this.#data.persons[name] : undefined;
+    if (owner !== undefined) return owner;
+    this.#data.persons[name] = userId;
+    this.#soon(0);
+    return userId;
+  }
+
+  /** Whether the user was once seen with one of these names. */
+  owns(userId: string, names: readonly string[]): boolean {
+    return Object.entries(this.#data.persons).some(
+      ([name, owner]) => owner === userId && names.includes(name),
+    );
+  }
+
+  /** Forgets who had the names that are on no list any more: putting a name back lets its next owner in. */
+  keepPersons(names: readonly string[]): void {
+    const dropped = Object.keys(this.#data.persons).filter((name) => !names.includes(name));
+    for (const name of dropped) delete this.#data.persons[name];
+    if (dropped.length > 0) this.#soon(0);
+  }
+
   /** Writes what is not written yet. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
@@ -168,12 +209,14 @@ export class State {
 function empty(): StateFile {
   return {
     version: 1,
+    userId: "",
     greeted: false,
     lastOnline: 0,
     cursors: {},
     sessions: {},
     handled: [],
     taken: {},
+    persons: {},
   };
 }
 
@@ -187,12 +230,14 @@ export function parseState(text: string): StateFile {
   const isNumber = (item: unknown): item is number => Number.isFinite(item);
   return {
     version: 1,
+    userId: isText(value.userId) ? value.userId : "",
     greeted: value.greeted === true,
     lastOnline: isNumber(value.lastOnline) ? value.lastOnline : 0,
     cursors: pick(value.cursors, isNumber),
     sessions: pick(value.sessions, isText),
     handled: Array.isArray(value.handled) ? value.handled.filter(isText).slice(-maxHandled) : [],
     taken: pick(value.taken, isTaken),
+    persons: pick(value.persons, isText),
   };
 }
 

@@ -1,17 +1,16 @@
-import http from "node:http";
-import type { Socket } from "node:net";
+import type http from "node:http";
 import type { Duplex } from "node:stream";
-import type { Declaration } from "../../spec/declaration.ts";
+import { type Declaration, declarationHash } from "../../spec/declaration.ts";
 import { sendJson } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import { Audit } from "./audit.ts";
 import { Egress, type EgressOptions } from "./egress/egress.ts";
+import { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";
 import { Mattermost } from "./mattermost/mattermost.ts";
 import { apiPrefix } from "./mattermost/routes.ts";
-import { type Mint, TokenHolder } from "./mattermost/tokens.ts";
+import { type Bot, type FindChannels, type Mint, TokenHolder } from "./mattermost/tokens.ts";
 import type { Upstream } from "./mattermost/upstream.ts";
-import { endWithJson } from "./reply.ts";
 import { selfAnswer, selfPath } from "./self.ts";
 import { placeSocket, removeFile, type SocketFile } from "./socket-file.ts";
 import { writeTokenFile } from "./token-file.ts";
@@ -23,6 +22,7 @@ export interface AgentOptions {
   readonly egress: EgressOptions;
   readonly upstream: Upstream;
   readonly mint: Mint;
+  readonly findChannels: FindChannels;
   readonly team: string;
 }
 
@@ -55,7 +55,7 @@ export class Agent {
   readonly #holder: TokenHolder;
   readonly #mattermost: Mattermost;
   readonly #modes: readonly Mode[];
-  readonly #open = new Set<Socket>();
+  readonly #front: Front;
   #server: http.Server | undefined;
   #file: SocketFile | undefined;
   #closed = false;
@@ -66,7 +66,7 @@ export class Agent {
     this.#declaration = declaration;
     this.#paths = paths;
     this.#options = options;
-    this.#audit = new Audit(name, log, limits.logLinesPerSecond);
+    this.#audit = new Audit(name, log, limits);
     this.#egress = new Egress(name, this.#audit, limits, options.egress);
     this.#egress.allow(declaration.egress);
     this.#holder = new TokenHolder({
@@ -74,9 +74,18 @@ export class Agent {
       mint: options.mint,
       limits,
       log,
-      onChange: () => this.#tokenChanged(),
+      onChange: (bot) => this.#tokenChanged(bot),
     });
-    this.#mattermost = new Mattermost(this.#audit, limits, options.upstream, this.#holder);
+    this.#mattermost = new Mattermost({
+      agent: name,
+      audit: this.#audit,
+      log,
+      limits,
+      upstream: options.upstream,
+      holder: this.#holder,
+      findChannels: options.findChannels,
+      access: () => this.#declaration.chat.access,
+    });
     this.#modes = [
       {
         takes: (path) => path.startsWith(`${apiPrefix}/`),
@@ -86,6 +95,12 @@ export class Agent {
       { takes: (path) => path === selfPath, request: this.#self },
       { takes: (path) => path === "/healthz", request: this.#health },
     ];
+    this.#front = new Front(limits, this.#audit, {
+      mayUpgrade: (request) => this.#mode(request)?.upgrade !== undefined,
+      request: (request, response) => this.#request(request, response),
+      upgrade: (request, near, head) => this.#mode(request)?.upgrade?.(request, near, head),
+      connect: (request, near, head) => this.#egress.connect(request, near, head),
+    });
   }
 
   /** Begins to listen and to fetch the bot's token. @throws Error where the socket cannot be placed */
@@ -98,10 +113,16 @@ export class Agent {
   /** Takes a changed declaration: what it no longer allows is cut, all else goes on. */
   async update(declaration: Declaration): Promise<void> {
     const owned = this.#ownsToken();
+    const changed = declarationHash(declaration) !== declarationHash(this.#declaration);
     this.#declaration = declaration;
     this.#egress.allow(declaration.egress);
-    if (owned && !this.#ownsToken()) await removeFile(this.#paths.botToken);
-    if (!owned && this.#ownsToken()) await this.#tokenChanged();
+    if (changed) this.#mattermost.scope.changed();
+    if (owned && !this.#ownsToken()) {
+      await removeFile(this.#paths.botToken);
+      // The agent may have copied it; only a new one ends it.
+      this.#holder.replace().catch((error: unknown) => this.#report("token-missing", error));
+    }
+    if (!owned && this.#ownsToken()) await this.#placeToken();
     await this.sweep();
   }
 
@@ -126,54 +147,16 @@ export class Agent {
     this.#server?.close();
     this.#mattermost.close();
     this.#egress.close();
-    for (const socket of this.#open) socket.destroy();
+    this.#front.close();
   }
 
   async #listen(): Promise<void> {
-    const server = this.#makeServer();
+    const server = this.#front.makeServer();
     const before = this.#server;
     this.#file = await placeSocket(server, this.#paths.socket, 0o666);
     this.#server = server;
     // Connections of the one before go on; it only stops to listen.
     before?.close();
-  }
-
-  #makeServer(): http.Server {
-    const { limits } = this.#options;
-    const server = http.createServer({
-      maxHeaderSize: limits.headerBytes,
-      headersTimeout: limits.headersMs,
-      requestTimeout: limits.requestMs,
-      keepAliveTimeout: limits.keepAliveMs,
-      connectionsCheckingInterval: Math.min(limits.headersMs, 5_000),
-      shouldUpgradeCallback: (request) =>
-        request.headers.upgrade?.toLowerCase() === "websocket" &&
-        this.#mode(request)?.upgrade !== undefined,
-    });
-    server.maxConnections = limits.connections;
-    server.on("drop", () =>
-      this.#audit.write("connection", { decision: "deny", reason: "too-many" }),
-    );
-    server.on("connection", (socket) => {
-      this.#open.add(socket);
-      socket.on("close", () => this.#open.delete(socket));
-    });
-    server.on("request", (request, response) => {
-      response.on("error", () => {});
-      this.#run(response, () => this.#request(request, response));
-    });
-    server.on("upgrade", (request, near, head) => {
-      this.#run(near, () => this.#mode(request)?.upgrade?.(request, near, head));
-    });
-    server.on("connect", (request, near, head) => {
-      this.#run(near, () => this.#egress.connect(request, near, head));
-    });
-    server.on("clientError", (error: NodeJS.ErrnoException, near) => {
-      if (error.code === "ECONNRESET" || !near.writable) near.destroy();
-      else endWithJson(near, 400, { message: "The request is malformed.", reason: "malformed" });
-      this.#audit.write("connection", { decision: "deny", reason: error.code ?? "malformed" });
-    });
-    return server;
   }
 
   #mode(request: http.IncomingMessage): Mode | undefined {
@@ -216,25 +199,23 @@ export class Agent {
     return this.#declaration.network === "mattermost";
   }
 
-  async #tokenChanged(): Promise<void> {
-    const { bot } = this.#holder;
-    try {
-      if (bot && this.#ownsToken() && !this.#closed)
-        await writeTokenFile(this.#paths.botToken, bot.token);
-    } catch (error) {
-      this.#report("token-file", error);
-    }
+  async #tokenChanged(bot: Bot): Promise<void> {
+    this.#mattermost.scope.learn(bot.channelIds);
+    await this.#placeToken();
     this.#mattermost.dropOldSockets();
   }
 
-  /** Runs one exchange. Its failure ends that exchange and nothing else. */
-  #run(to: http.ServerResponse | Duplex, exchange: () => void | Promise<void>): void {
-    Promise.resolve()
-      .then(exchange)
-      .catch((error: unknown) => {
-        this.#report("exchange-failed", error);
-        to.destroy();
-      });
+  /** Writes the token file of an agent that owns its token; no other has one. */
+  async #placeToken(): Promise<void> {
+    const { bot } = this.#holder;
+    const owns = () => this.#ownsToken() && !this.#closed;
+    try {
+      if (bot && owns()) await writeTokenFile(this.#paths.botToken, bot.token);
+      // The declaration may have changed meanwhile.
+      if (!owns()) await removeFile(this.#paths.botToken);
+    } catch (error) {
+      this.#report("token-file", error);
+    }
   }
 
   #report(event: string, error: unknown): void {

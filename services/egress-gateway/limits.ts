@@ -1,6 +1,12 @@
-/** Every bound of the gateway: counts, bytes and milliseconds. Tests shorten the waits. */
+/** A token bucket's rate. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+/** Every bound of the gateway: counts, bytes and milliseconds, all for one agent. Tests shorten the waits. */
 export interface Limits {
-  /** Open connections of one agent; more are closed at once. */
+  /** Open connections; more are closed at once. */
   readonly connections: number;
   readonly headerBytes: number;
   readonly headersMs: number;
@@ -15,8 +21,6 @@ export interface Limits {
   readonly tunnelIdleMs: number;
   /** Until the other side's answer begins. */
   readonly answerMs: number;
-  /** Bodies up to this size are kept until the answer is there, so that a request can be repeated with a new token. */
-  readonly repeatableBytes: number;
   /** Largest body that goes to Mattermost; its own default for files is 100 MB. */
   readonly bodyBytes: number;
   /** How long a request waits for a token that is being fetched. */
@@ -31,12 +35,37 @@ export interface Limits {
   readonly webSocketIdleMs: number;
   /** How often the gateway looks whether its socket files are still there. */
   readonly sweepEveryMs: number;
-  /** Decisions of one agent that are logged each second, over a burst of ten times as many. The rest is counted. */
-  readonly logLinesPerSecond: number;
+  /** Requests, CONNECTs and upgrades. Beyond it they wait, unread and unanswered. */
+  readonly requests: Rate;
+  /** New connections; the same. */
+  readonly newConnections: Rate;
+  /** Where a connection would have to wait longer than this for its turn, it is closed. */
+  readonly turnMs: number;
+  /** What a connection with a second request before the first one's answer costs, in new connections. */
+  readonly pipelinedCost: number;
+  /** Log lines of refusals, and of what was allowed and its end. The rest is counted. */
+  readonly logRefusals: Rate;
+  readonly logAllowed: Rate;
+  /** After this the count of lines that were left out is written where no other line carried it. */
+  readonly logSummaryMs: number;
+  /** Posts that are made. */
+  readonly posts: Rate;
+  /** Edits, deletions, reactions and typing notices. */
+  readonly changes: Rate;
+  /** Bytes of files that are uploaded. */
+  readonly uploads: Rate;
+  /** Bodies that are read whole; all but uploads. */
+  readonly wholeBodyBytes: number;
+  /** Mattermost's answers that are read whole, because their channel is looked at. */
+  readonly wholeAnswerBytes: number;
+  /** The agent's channels are asked for again when they are older than this, on the next call. */
+  readonly channelsFreshMs: number;
+  /** The same soon after a change of the declaration, and where a channel is not known. */
+  readonly channelsHurryMs: number;
 }
 
 export const defaultLimits: Limits = {
-  connections: 256,
+  connections: 64,
   headerBytes: 16 * 1024,
   headersMs: 20_000,
   requestMs: 300_000,
@@ -46,7 +75,6 @@ export const defaultLimits: Limits = {
   helloMs: 15_000,
   tunnelIdleMs: 15 * 60_000,
   answerMs: 300_000,
-  repeatableBytes: 256 * 1024,
   bodyBytes: 128 * 1024 * 1024,
   tokenWaitMs: 5_000,
   tokenRenewEveryMs: 2_000,
@@ -55,5 +83,18 @@ export const defaultLimits: Limits = {
   tokenCheckEveryMs: 60_000,
   webSocketIdleMs: 180_000,
   sweepEveryMs: 2_000,
-  logLinesPerSecond: 50,
+  requests: { perSecond: 100, burst: 300 },
+  newConnections: { perSecond: 100, burst: 300 },
+  turnMs: 10_000,
+  pipelinedCost: 50,
+  logRefusals: { perSecond: 1, burst: 20 },
+  logAllowed: { perSecond: 5, burst: 100 },
+  logSummaryMs: 10_000,
+  posts: { perSecond: 2, burst: 120 },
+  changes: { perSecond: 10, burst: 300 },
+  uploads: { perSecond: (256 * 1024 * 1024) / 3600, burst: 256 * 1024 * 1024 },
+  wholeBodyBytes: 1024 * 1024,
+  wholeAnswerBytes: 16 * 1024 * 1024,
+  channelsFreshMs: 60_000,
+  channelsHurryMs: 2_000,
 };

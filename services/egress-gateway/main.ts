@@ -5,7 +5,7 @@ import { runService } from "../common/service.ts";
 import { systemWire } from "./egress/reach.ts";
 import { Gateway } from "./gateway.ts";
 import { defaultLimits } from "./limits.ts";
-import { adminBridgeMint } from "./mattermost/tokens.ts";
+import { adminBridgeChannels, adminBridgeMint } from "./mattermost/tokens.ts";
 import { Upstream } from "./mattermost/upstream.ts";
 import { ownAddresses, readSettings } from "./settings.ts";
 
@@ -20,6 +20,7 @@ runService("egress-gateway", async ({ log, env, signal }) => {
       egress: { wire: systemWire(), privateHosts, forbidden: await ownAddresses() },
       upstream,
       mint: adminBridgeMint({ socketPath: Path.tokenSocket }),
+      findChannels: adminBridgeChannels({ socketPath: Path.tokenSocket }),
       team,
     },
   );

@@ -1,4 +1,4 @@
-import { type OutgoingHttpHeaders, STATUS_CODES } from "node:http";
+import { type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 
 /** An answer of the gateway itself. `reason` is for programs and the log, `message` for people: what, and the cure. */
@@ -57,6 +57,30 @@ export function framing(
   if (body === undefined) return {};
   if (Buffer.isBuffer(body)) return { "content-length": String(body.length) };
   return length === undefined ? { "transfer-encoding": "chunked" } : { "content-length": length };
+}
+
+/** A status with which an answer ends. The HTTP parser lets any three digits pass, `writeHead` and clients do not. */
+export function isFinalStatus(status: number | undefined): status is number {
+  return status !== undefined && status >= 200 && status <= 599;
+}
+
+/**
+ * Passes on status and headers of another server's answer. Never throws: that would be in an event callback, where
+ * it ends the process and with it every agent's way out.
+ * @returns whether they could be passed on; where not, nothing was written
+ */
+export function writeAnswerHead(
+  response: ServerResponse,
+  status: number | undefined,
+  headers: OutgoingHttpHeaders,
+): boolean {
+  if (!isFinalStatus(status)) return false;
+  try {
+    response.writeHead(status, headers);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Writes an HTTP/1.1 answer with a JSON body to a bare stream and ends it. */

@@ -19,6 +19,16 @@ export interface Wanted extends Delivered {
 
 /** Name of the file that says which secrets are there. Its content changes exactly when one of them does. */
 const generationFile = "generation";
+/** Name of the file that says how each secret stands, for the agent's own people to read. No value is in it. */
+const statusFile = "status.json";
+
+/** One secret's line in the status file. */
+export interface Status {
+  readonly name: string;
+  readonly reference: string;
+  readonly state: string;
+  readonly reason?: string;
+}
 
 interface Generation {
   readonly generation: number;
@@ -60,7 +70,7 @@ export class Delivery {
     const before = await this.#generation();
     const there = await this.delivered();
     if (wanted.size === 0 && (await this.#names()).length === 0) return false;
-    if (await mkdir(this.#directory, { recursive: true })) await chmod(this.#directory, 0o755);
+    await this.#directoryMade();
     const files: Record<string, Delivered> = {};
     let changed = false;
     for (const [name, { reference, fingerprint, value }] of wanted) {
@@ -78,7 +88,7 @@ export class Delivery {
       if (about && !wanted.has(name)) files[name] = about;
     }
     for (const name of await this.#names()) {
-      if (name === generationFile || Object.hasOwn(files, name)) continue;
+      if (name === generationFile || name === statusFile || Object.hasOwn(files, name)) continue;
       await unlink(join(this.#directory, name));
       changed = true;
     }
@@ -90,11 +100,35 @@ export class Delivery {
     return true;
   }
 
+  /** Writes how the declared secrets stand where it is not written yet; no secrets, no file. */
+  async tell(secrets: readonly Status[]): Promise<void> {
+    const path = join(this.#directory, statusFile);
+    const before = await readFile(path, "utf8").catch(() => undefined);
+    if (secrets.length === 0) {
+      if (before !== undefined) await unlink(path);
+      return;
+    }
+    const lines = secrets.map(({ name, reference, state, reason }) => ({
+      name,
+      reference,
+      state,
+      reason,
+    }));
+    const text = `${JSON.stringify({ secrets: lines }, null, 2)}\n`;
+    if (text === before) return;
+    await this.#directoryMade();
+    await this.#write(statusFile, Buffer.from(text), 0o444);
+  }
+
   /** Takes every file away. @returns true where there were any */
   async withdraw(): Promise<boolean> {
     const names = await this.#names();
     for (const name of names) await unlink(join(this.#directory, name));
     return names.length > 0;
+  }
+
+  async #directoryMade(): Promise<void> {
+    if (await mkdir(this.#directory, { recursive: true })) await chmod(this.#directory, 0o755);
   }
 
   async #names(): Promise<string[]> {

@@ -2,6 +2,7 @@ import { Path } from "../../spec/names.ts";
 import { watchDeclarations } from "../common/declarations.ts";
 import { serveHealth } from "../common/health.ts";
 import { runService } from "../common/service.ts";
+import { closeDirectory } from "./directory.ts";
 import { push, serveOperator, status, type Terminal } from "./operator.ts";
 import { PushedValues } from "./pushed.ts";
 import { openSeed } from "./seed.ts";
@@ -27,13 +28,14 @@ else if (verb !== undefined) {
 
 function serve(): void {
   runService("secret-store", async ({ log, env, signal }) => {
+    await closeDirectory(Path.agentsRun, log);
     const store = new SecretStore({
       directory: Path.agentsRun,
       stack: env.BERTH_STACK || undefined,
       sources: {
         directory: env.BERTH_SECRETS_DIRECTORY || undefined,
         pushed: new PushedValues(),
-        seed: await openSeed(Path.agentsRun),
+        seed: await openSeed(Path.secretStoreRun),
       },
       log,
     });

@@ -1,10 +1,9 @@
 import { createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { chmod, chown, mkdir, open, rename, rm } from "node:fs/promises";
+import { chmod, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { reasonOf } from "../common/log.ts";
 
-/** Owner of the seed's file: a user that no container runs as, so that nobody but a holder of CAP_CHOWN gets at it. */
-const nobody = 65_534;
 const bytes = 32;
 
 /**
@@ -34,41 +33,50 @@ export class Seed {
 }
 
 /**
- * Reads the seed from `<directory>/.secret-store/seed`, or makes it. The store runs as user 0 without the right to
- * read others' files (CAP_DAC_OVERRIDE) and may give files away (CAP_CHOWN): it takes its file, reads, gives it back.
- * @param keeper who owns the file while nobody reads it; another user only in tests without the right to give away
- * @throws Error where the directory cannot be written
+ * Reads the seed from `<directory>/seed`, or makes it. The directory is a mount of the store's own, in the host's RAM:
+ * no other container has it, and it is closed to other users of the host.
+ * @throws Error that names the directory where it is not there or cannot be written
  */
-export async function openSeed(directory: string, keeper: number = nobody): Promise<Seed> {
-  const place = join(directory, ".secret-store");
-  const path = join(place, "seed");
-  await mkdir(place, { recursive: true, mode: 0o700 });
-  await chmod(place, 0o700);
-  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
-  const own = process.getuid?.() ?? 0;
+export async function openSeed(directory: string): Promise<Seed> {
   try {
-    await chown(path, own, own);
+    await chmod(directory, 0o700);
+    const path = join(directory, "seed");
+    return new Seed((await readKey(path)) ?? (await makeKey(path)));
+  } catch (error) {
+    throw new Error(
+      `the seed of generated values cannot be kept in ${directory} (${reasonOf(error)}): mount a directory there that belongs to user ${process.getuid?.() ?? 0}`,
+    );
+  }
+}
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants;
+
+/** The key; nothing where there is none, or half of one. */
+async function readKey(path: string): Promise<Buffer | undefined> {
+  try {
     const file = await open(path, O_RDONLY | O_NOFOLLOW);
     try {
-      await file.chown(keeper, keeper);
       const key = await file.readFile();
-      if (key.length === bytes) return new Seed(key);
+      return key.length === bytes ? key : undefined;
     } finally {
       await file.close();
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    return undefined;
   }
+}
+
+async function makeKey(path: string): Promise<Buffer> {
   const made = `${path}.new`;
   await rm(made, { force: true });
   const key = randomBytes(bytes);
   const file = await open(made, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o400);
   try {
     await file.writeFile(key);
-    await file.chown(keeper, keeper);
   } finally {
     await file.close();
   }
   await rename(made, path);
-  return new Seed(key);
+  return key;
 }

@@ -144,6 +144,7 @@ export class SecretStore {
     }
     if (await delivery.apply(wanted, keep))
       this.#log.info("delivered", { agent, names: [...wanted.keys(), ...keep] });
+    if (declaration.network !== "none") await delivery.tell(states);
     return states;
   }
 

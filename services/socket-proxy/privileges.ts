@@ -1,4 +1,5 @@
-import { chown, mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { ProxyConfig } from "./config.ts";
 
 /**
@@ -14,16 +15,34 @@ export async function dropPrivileges(config: ProxyConfig): Promise<number | unde
       `${config.dockerSocket}: ${error.code}; mount the Engine's socket into this container`,
     );
   });
-  for (const listener of config.listeners) {
-    if (!("directory" in listener)) continue;
-    await mkdir(listener.directory, { recursive: true, mode: 0o755 });
-    await chown(listener.directory, config.uid, config.uid);
-  }
+  await makeDirectories(config);
   process.setgroups?.([gid]);
   process.setgid?.(config.uid);
   process.setuid?.(config.uid);
   await checkDropped(config.uid, gid);
   return gid;
+}
+
+/**
+ * The clients' directories, each open to whoever mounts it, below a parent that only the proxy passes: no other user of the
+ * host gets to the sockets. Without `CAP_FOWNER`, and without `CAP_DAC_OVERRIDE`, root changes only what it owns: so each is
+ * taken, changed, and given away, from the second start on too.
+ */
+async function makeDirectories({ listeners, uid }: ProxyConfig): Promise<void> {
+  const children = listeners.flatMap((item) => ("directory" in item ? [item.directory] : []));
+  const parents = [...new Set(children.map((child) => dirname(child)))];
+  for (const parent of parents) {
+    await mkdir(parent, { recursive: true });
+    await chown(parent, 0, 0);
+    await chmod(parent, 0o700);
+  }
+  for (const child of children) {
+    await mkdir(child, { recursive: true });
+    await chown(child, 0, 0);
+    await chmod(child, 0o755);
+    await chown(child, uid, uid);
+  }
+  for (const parent of parents) await chown(parent, uid, uid);
 }
 
 /** @throws Error that names what is left of the former rights */

@@ -3,8 +3,9 @@ import { reasonOf } from "../common/log.ts";
 import { visible } from "./audit.ts";
 import { Denial, forbidden } from "./denial.ts";
 import { denialOf } from "./engine.ts";
-import { type Client, isGranted } from "./grants.ts";
-import { type Intent, mutations } from "./intent.ts";
+import { type Client, clients, isGranted } from "./grants.ts";
+import { type Intent, mutations, type Verb } from "./intent.ts";
+import { ClientLimits } from "./limits.ts";
 import { route } from "./route.ts";
 import { type Parts, type Permission, serve } from "./serve.ts";
 import { checkFraming, type Handlers, sendDenial } from "./transport.ts";
@@ -13,6 +14,12 @@ import { checkFraming, type Handlers, sendDenial } from "./transport.ts";
 export function createHandlers(parts: Parts): Handlers {
   const { audit, log } = parts;
   const nextId = requestIds();
+  const limits = new Map(clients.map((client) => [client, new ClientLimits()]));
+  const limitsOf = (client: Client) => {
+    const found = limits.get(client);
+    if (!found) throw new Error(`${client} is no client`);
+    return found;
+  };
 
   const recordDenial = (
     client: Client,
@@ -34,13 +41,16 @@ export function createHandlers(parts: Parts): Handlers {
       const target = request.url ?? "";
       const { intent, denial, verb } = route(method, target);
       const permission = new RequestPermission(parts, client, id, intent);
+      const limit = limitsOf(client);
       try {
         if (denial) throw denial;
         if (!isGranted(client, intent.verb)) {
           throw forbidden("grant", `${client} is not granted this verb`);
         }
         checkFraming(request);
-        await serve(parts, intent, { id, request, response, permission });
+        // Counted here: what is refused above costs neither the Engine nor the other clients anything.
+        limit.request();
+        await serve(parts, intent, { id, request, response, permission, limit });
         permission.result(response.statusCode);
       } catch (error) {
         const refusal = response.destroyed ? gone : denialOf(error);
@@ -49,7 +59,9 @@ export function createHandlers(parts: Parts): Handlers {
         }
         // A request that was permitted has its decision on record already; what became of it is a result.
         if (permission.given) permission.result(refusal.status, refusal.rule);
-        else recordDenial(client, id, verb, refusal, visible(method, target));
+        else if (limit.isRecorded(refusal)) {
+          recordDenial(client, id, verb, refusal, visible(method, target));
+        }
         sendDenial(request, response, { id, verb, denial: refusal });
       }
     },
@@ -68,16 +80,21 @@ export function createHandlers(parts: Parts): Handlers {
 /** The client left before its answer began. Sent to nobody, only recorded. */
 const gone = new Denial(499, "client-gone", "the client went away");
 
+/** Asked again and again by every client, and no secret from any: permitted, they are not worth a line. */
+const unrecorded: ReadonlySet<Verb> = new Set(["ping", "list", "declarations"]);
+
 /** Writes the one decision record of a request, before anything is done for it. */
 class RequestPermission implements Permission {
   given = false;
   readonly #parts: Parts;
   readonly #head: { readonly client: Client; readonly request: string; readonly verb: string };
   readonly #isMutation: boolean;
+  readonly #isUnrecorded: boolean;
 
   constructor(parts: Parts, client: Client, request: string, intent: Intent | undefined) {
     this.#parts = parts;
     this.#head = { client, request, verb: intent?.verb ?? "" };
+    this.#isUnrecorded = intent !== undefined && unrecorded.has(intent.verb);
     this.#isMutation = intent !== undefined && mutations.has(intent.verb);
   }
 
@@ -86,7 +103,7 @@ class RequestPermission implements Permission {
   ): void {
     const record = { phase: "decision", decision: "allow", ...this.#head, ...about } as const;
     if (this.#isMutation) this.#parts.audit.require(record);
-    else this.#parts.audit.note(record);
+    else if (!this.#isUnrecorded) this.#parts.audit.note(record);
     this.given = true;
   }
 

@@ -11,6 +11,7 @@ import type { EngineEvents } from "./events.ts";
 import { factsOf } from "./host.ts";
 import type { Intent } from "./intent.ts";
 import { asObject, asTexts } from "./json.ts";
+import type { ClientLimits } from "./limits.ts";
 import { lookup, type OwnContainer, ownContainers, pick } from "./ownership.ts";
 import type { PidsLimits } from "./pids.ts";
 import {
@@ -48,12 +49,13 @@ export interface Exchange {
   readonly request: http.IncomingMessage;
   readonly response: http.ServerResponse;
   readonly permission: Permission;
+  readonly limit: ClientLimits;
 }
 
 /** Carries out an intent and answers it. @throws Denial, EngineError */
 export async function serve(parts: Parts, intent: Intent, exchange: Exchange): Promise<void> {
   const { engine, stack } = parts;
-  const { permission } = exchange;
+  const { permission, limit } = exchange;
   switch (intent.verb) {
     case "ping":
       permission.give();
@@ -78,31 +80,45 @@ export async function serve(parts: Parts, intent: Intent, exchange: Exchange): P
     case "stop":
       return stop(parts, intent, exchange);
     case "wait": {
-      const own = await resolve(parts, intent.name);
-      permission.give(about(own));
-      return streamWait(parts, own, intent.condition, exchange);
+      const { own } = await resolveAgent(parts, intent.name);
+      return limit.stream(() => {
+        permission.give(about(own));
+        return streamWait(parts, own, intent.condition, exchange);
+      });
     }
     case "logs": {
-      const own = await resolve(parts, intent.name);
-      permission.give(about(own));
-      return streamLogs(parts, own, intent.options, exchange);
+      const { own } = await resolveAgent(parts, intent.name);
+      return limit.stream(() => {
+        permission.give(about(own));
+        return streamLogs(parts, own, intent.options, exchange);
+      });
     }
     case "events":
-      permission.give();
-      return streamEvents(parts, intent.filters, exchange);
+      return limit.stream(() => {
+        permission.give();
+        return streamEvents(parts, intent.filters, exchange);
+      });
     case "image":
       return image(parts, intent.reference, exchange);
     case "network":
       return network(parts, intent.name, exchange);
-    case "declarations":
+    case "declarations": {
+      if (intent.watch) return limit.stream(() => watch(parts, exchange));
       permission.give();
-      await parts.declarations.refresh().catch((error: unknown) => {
-        // A follower keeps the last list while the Engine is away.
-        if (!intent.watch || parts.declarations.line === undefined) throw error;
-      });
-      if (intent.watch) return streamDeclarations(parts.declarations, exchange);
+      await parts.declarations.refresh();
       return send(exchange, 200, `${parts.declarations.line ?? "[]"}\n`, "application/json");
+    }
   }
+}
+
+/** The declarations, now and after each change. */
+async function watch({ declarations }: Parts, exchange: Exchange): Promise<void> {
+  exchange.permission.give();
+  await declarations.refresh().catch((error: unknown) => {
+    // A follower keeps the last list while the Engine is away.
+    if (declarations.line === undefined) throw error;
+  });
+  return streamDeclarations(declarations, exchange);
 }
 
 async function resolve(parts: Parts, named: string): Promise<OwnContainer> {
@@ -118,7 +134,7 @@ const about = (own: OwnContainer) => ({
   ...(own.agent === undefined ? {} : { agent: own.agent }),
 });
 
-/** The agent behind a name, and its declaration. Nothing else is ever started or stopped. */
+/** The agent behind a name, and its declaration. Nothing else is ever started, stopped, waited for or read. */
 async function resolveAgent(
   parts: Parts,
   named: string,

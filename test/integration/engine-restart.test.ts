@@ -8,15 +8,21 @@ import { root, Stack } from "../support/stack.ts";
 
 const stack = Stack.attach(inject("stack"));
 /** Only an Engine that berth itself has started may be stopped by a test; another one is its owner's. */
-const ours = dockerHost === "unix:///run/berth-engine/docker.sock";
+const [, ours, suite] =
+  /^unix:\/\/(\/run\/berth-engine(?:-([a-z]+))?)\/docker\.sock$/.exec(dockerHost) ?? [];
 
-async function berth(...args: string[]): Promise<void> {
+/** `berth engine`, for the very Engine that the suite runs on: `make test-engines` starts each in a network namespace. */
+async function berthEngine(verb: "start" | "stop"): Promise<void> {
   const env = { ...process.env };
   delete env.DOCKER_HOST;
-  await promisify(execFile)(process.execPath, ["cli/berth.ts", ...args], { cwd: root, env });
+  const which = suite ? ["--suite", suite, "--netns", `berth-${suite}`] : [];
+  await promisify(execFile)(process.execPath, ["cli/berth.ts", "engine", verb, ...which], {
+    cwd: root,
+    env,
+  });
 }
 
-describe.runIf(ours)("an Engine that is stopped and started again", () => {
+describe.runIf(ours !== undefined)("an Engine that is stopped and started again", () => {
   it("brings back what ran and nothing else, and the conversation goes on; `up` changes nothing", async () => {
     const operator = await Person.login(
       stack.mattermostUrl,
@@ -35,8 +41,8 @@ describe.runIf(ours)("an Engine that is stopped and started again", () => {
       .map((c) => c.Names[0]?.slice(1) ?? "");
     expect(asleep).toContain(stack.container("lal"));
 
-    await berth("engine", "stop");
-    await berth("engine", "start");
+    await berthEngine("stop");
+    await berthEngine("start");
 
     for (const part of [...Object.values(Service), "data"]) {
       await until(

@@ -98,6 +98,8 @@ describe("a stack's life", () => {
     const left = existsSync(`/run/berth/${stack.name}`)
       ? readdirSync(`/run/berth/${stack.name}`, { recursive: true, withFileTypes: true })
       : [];
-    expect(left.filter((entry) => !entry.isDirectory()).map((entry) => entry.name)).toEqual([]);
+    // The seed of generated values is on RAM and outlives the secret store; `make down` removes the whole directory.
+    const files = left.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
+    expect(files.filter((name) => name !== "seed")).toEqual([]);
   });
 });

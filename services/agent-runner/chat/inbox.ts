@@ -1,3 +1,4 @@
+import type { Chat } from "../../../spec/declaration.ts";
 import { type Log, reasonOf } from "../../common/log.ts";
 import { MattermostError, type MattermostRest } from "../mattermost/rest.ts";
 import type { Post } from "../mattermost/types.ts";
@@ -122,7 +123,7 @@ export class Inbox {
     if (chat.access.mode !== "open") {
       const name = await this.#nameOf(post.user_id);
       if (this.#closed) return;
-      if (name === undefined || !isAllowed(name, chat.access)) {
+      if (name === undefined || !this.#mayAsk(name, post.user_id, chat.access)) {
         this.#log.info("refused", { postId: post.id, userId: post.user_id });
         this.#state.finish(post.id);
         // To a word that was not said to us a refusal would only be noise.
@@ -132,6 +133,17 @@ export class Inbox {
       }
     }
     this.#ask(post, arrival.channelType);
+  }
+
+  /** Names change hands, users do not: a listed name counts for the user who first had it here, and for nobody else. */
+  #mayAsk(name: string, userId: string, access: Chat["access"]): boolean {
+    const listed = access.users ?? [];
+    if (listed.includes(name) && this.#state.ownerOf(name, userId) !== userId) {
+      this.#log.warn("name-changed-hands", { name, userId });
+      return false;
+    }
+    if (access.mode === "blocklist" && this.#state.owns(userId, listed)) return false;
+    return isAllowed(name, access);
   }
 
   #ask(post: Post, channelType: string): void {

@@ -1,5 +1,6 @@
 import type { Chat } from "../../../spec/declaration.ts";
 import type { StopReason } from "../program/acp.ts";
+import type { Missing } from "../program/secrets.ts";
 
 /** Every sentence that the runner itself writes into the chat. */
 export const phrases = {
@@ -17,10 +18,13 @@ export const phrases = {
   toolsOnly: (count: number): string => `Done, in ${count} step${count === 1 ? "" : "s"}.`,
   idle: (minutes: number): string =>
     `_I stopped this: my program gave no sign of life for ${minutes} minute${minutes === 1 ? "" : "s"}._`,
-  missingSecrets: (names: readonly string[]): string =>
-    names.length === 1
-      ? `I cannot start: the secret ${names[0]} is not available.`
-      : `I cannot start: the secrets ${names.join(", ")} are not available.`,
+  missingSecrets: (missing: readonly Missing[]): string =>
+    missing
+      .map(({ name, reason }, i) => {
+        const what = `${i === 0 ? "I cannot start: the" : "The"} secret ${name} is not available`;
+        return reason ? `${what}: ${reason}.` : `${what}.`;
+      })
+      .join(" "),
   programError: (message: string): string => {
     const line = message.replace(/\s+/g, " ").trim();
     return `My program reported an error: ${line.length > 300 ? `${line.slice(0, 299)}…` : line}`;

@@ -138,7 +138,9 @@ export class AcpProgram {
     });
     let problem: string | undefined;
     try {
-      // Loaded while the child starts: reading the protocol's library takes as long as that.
+      // Loaded while the child starts: reading the protocol's library takes as long as that. Nothing else runs meanwhile,
+      // so the chat's first questions go out before it.
+      await pause(1);
       const { connectAcp } = await import("./acp.ts");
       const connecting = connectAcp(child, (outcome) => this.#log.info("permission", { outcome }));
       const connection = await within(this.#timing.initialize, connecting, undefined);

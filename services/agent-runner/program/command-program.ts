@@ -14,6 +14,7 @@ export class CommandProgram {
   readonly #timing: Timing;
   readonly #prepare: () => Promise<Launch | undefined>;
   #child: Child | undefined;
+  #replaced = false;
 
   constructor(options: {
     readonly log: Log;
@@ -29,10 +30,12 @@ export class CommandProgram {
     return this.#child !== undefined;
   }
 
-  /** Ends this life of the program; `run` starts the next. */
+  /** Ends this life of the program; `run` starts the next. Not counted as a crash. */
   async replace(why: string): Promise<void> {
+    if (!this.#child) return;
     this.#log.info("program-replaced", { why });
-    await this.#child?.stop(10_000, "signal");
+    this.#replaced = true;
+    await this.#child.stop(10_000, "signal");
   }
 
   /** Runs until the signal aborts; then SIGTERM goes to the program, which has `graceMs` to end. */
@@ -59,6 +62,10 @@ export class CommandProgram {
       if (signal.aborted) {
         this.#log.info("program-stopped", { reason: exit.reason });
         return;
+      }
+      if (this.#replaced) {
+        this.#replaced = false;
+        continue;
       }
       const waitMs = restarts.crashed(Date.now() - startedAt);
       this.#log.error("program-ended", {

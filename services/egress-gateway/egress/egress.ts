@@ -100,6 +100,7 @@ export class Egress {
     const begin = Date.now();
     const rule = findRule(this.#rules, target);
     if (!rule) return this.#refuse("http", target, this.#notListed(target), response);
+    if (target.port === tlsPort) return this.#refuse("http", target, tlsOnly(target), response);
     const flow = this.#begin(target);
     const gone = () => flow.abort.abort(new Error("the agent left"));
     response.once("close", gone);
@@ -117,7 +118,7 @@ export class Egress {
         limits: this.#limits,
         signal: flow.abort.signal,
         carried,
-      });
+      }).finally(() => socket.destroy());
       this.#ended("http", target, carried, begin, end);
     } catch (error) {
       this.#failed("http", target, rule, error, response);
@@ -192,6 +193,17 @@ export class Egress {
 }
 
 type Kind = "connect" | "http";
+
+/** Port on which only TLS is carried, in tunnels whose hello is checked: a plain request names no host that is. */
+const tlsPort = 443;
+
+function tlsOnly(target: Target): Refusal {
+  return {
+    status: 403,
+    reason: "tls-only",
+    message: `On port ${tlsPort} only TLS is carried: use CONNECT ${authorityOf(target)}.`,
+  };
+}
 
 function decision(kind: Kind, what: "allow" | "deny" | "fail", target: Target | undefined) {
   return { kind, decision: what, host: target?.host, port: target?.port };

@@ -43,8 +43,14 @@ export class HelloGuard extends Transform {
   }
 
   override _transform(part: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    const next = this.#held ? this.#judge(this.#held, part) : part;
-    if (next instanceof GuardError) done(next);
+    let next: Buffer | undefined | Error;
+    try {
+      next = this.#held ? this.#judge(this.#held, part) : part;
+    } catch {
+      // Thrown in an event callback it would end the process.
+      next = new GuardError("bad-hello", "the ClientHello cannot be read");
+    }
+    if (next instanceof Error) done(next);
     else done(null, next);
   }
 

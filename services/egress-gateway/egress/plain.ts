@@ -1,7 +1,7 @@
 import http from "node:http";
 import type { Socket } from "node:net";
 import type { Limits } from "../limits.ts";
-import { endToEndHeaders, framing } from "../reply.ts";
+import { endToEndHeaders, framing, writeAnswerHead } from "../reply.ts";
 import { ReachError } from "./reach.ts";
 import type { Carried } from "./splice.ts";
 
@@ -16,7 +16,7 @@ const dropped = new Set(["host", "expect", "content-length", "http2-settings"]);
  * @returns how it ended
  * @throws ReachError where no answer began; the caller then still can answer
  */
-export function relayPlain(relay: {
+export async function relayPlain(relay: {
   readonly request: http.IncomingMessage;
   readonly response: http.ServerResponse;
   readonly socket: Socket;
@@ -29,7 +29,6 @@ export function relayPlain(relay: {
   const { request, response, socket, limits, signal, carried } = relay;
   const method = request.method ?? "";
   if (!methods.has(method)) {
-    socket.destroy();
     throw new ReachError("denied", "method", `${method} is not carried by this proxy.`);
   }
   const length = request.headers["content-length"];
@@ -56,7 +55,7 @@ export function relayPlain(relay: {
           new ReachError(
             reason === "no-answer" ? "timeout" : "unreachable",
             reason,
-            `${relay.host} gave no answer.`,
+            `${relay.host} gave no ${reason === "bad-answer" ? "valid " : ""}answer.`,
           ),
         );
       response.destroy();
@@ -67,16 +66,14 @@ export function relayPlain(relay: {
     signal.addEventListener("abort", () => fail("cut"), { once: true });
     sent.on("error", () => fail("connection-lost"));
     sent.on("response", (answer) => {
+      answer.on("error", () => fail("connection-lost"));
+      const answered = endToEndHeaders(answer.rawHeaders, () => true);
+      if (!writeAnswerHead(response, answer.statusCode, answered)) return fail("bad-answer");
       begun = true;
       clearTimeout(timer);
-      response.writeHead(
-        answer.statusCode ?? 502,
-        endToEndHeaders(answer.rawHeaders, () => true),
-      );
       answer.on("data", (part: Buffer) => {
         carried.received += part.length;
       });
-      answer.on("error", () => fail("connection-lost"));
       answer.pipe(response);
       response.on("finish", () => resolve("ended"));
       response.on("close", () => resolve("ended"));

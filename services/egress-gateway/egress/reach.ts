@@ -85,7 +85,9 @@ export async function reach(
   for (const address of addresses.slice(0, maxAttempts)) {
     signal.throwIfAborted();
     try {
-      return { socket: await open(address, target.port, options, signal), address };
+      const socket = await open(address, target.port, options, signal);
+      if (signal.aborted) socket.destroy();
+      else return { socket, address };
     } catch (error) {
       last = error;
     }
@@ -176,6 +178,8 @@ function open(
     const timer = setTimeout(() => fail(new Error("no answer in time")), options.connectMs);
     const connected = () => {
       settle();
+      // Until somebody else listens: an error that nobody hears ends the process.
+      socket.on("error", () => {});
       done(socket);
     };
     const settle = () => {

@@ -11,6 +11,16 @@ const errors = {
   timeout: [504, "Mattermost gave no answer in time."],
   "too-large": [413, "The body is too large."],
   "not-allowed": [403, "An agent may not use this part of Mattermost's API."],
+  "other-channel": [
+    403,
+    "Only the channels in the agent's declaration and its direct channels with people are open to it.",
+  ],
+  "not-a-person": [403, "A direct channel is opened only with a person whom chat.access allows."],
+  "too-many": [429, "Too many of these from this agent. Try again in a moment."],
+  multipart: [
+    400,
+    "Send the file's bytes as the body, channel_id and filename in the query; forms are not carried.",
+  ],
   "malformed-path": [400, "The path must be plain: no escapes, no empty or dot segments."],
   "token-in-query": [403, "A token in the query is refused: the gateway adds the bot's own."],
   "not-websocket": [400, "Only a WebSocket upgrade is served here."],

@@ -26,14 +26,22 @@ export function bearer(bot: Bot): { readonly authorization: string } {
   return { authorization: `Bearer ${bot.token.reveal()}` };
 }
 
-/** Headers of a request to Mattermost, in the bot's name. */
+/** Headers after which an answer's body is not the plain whole. */
+const partial = new Set(["accept-encoding", "if-modified-since", "if-none-match", "range"]);
+
+/**
+ * Headers of a request to Mattermost, in the bot's name.
+ * @param whole the gateway itself reads the answer: it must be the plain whole
+ */
 export function requestHeaders(
   request: http.IncomingMessage,
   server: URL,
   bot: Bot | undefined,
+  whole: boolean,
 ): Record<string, string | string[]> {
+  const goesOn = (name: string) => sent.has(name) && !(whole && partial.has(name));
   return {
-    ...endToEndHeaders(request.rawHeaders, (name) => sent.has(name)),
+    ...endToEndHeaders(request.rawHeaders, goesOn),
     host: server.host,
     ...(bot ? bearer(bot) : {}),
   };

@@ -1,20 +1,24 @@
 import http from "node:http";
 import type { Duplex } from "node:stream";
+import type { Chat } from "../../../spec/declaration.ts";
+import type { Log } from "../../common/log.ts";
 import type { Audit } from "../audit.ts";
-import { type Carried, splice } from "../egress/splice.ts";
+import type { Carried } from "../egress/splice.ts";
 import type { Limits } from "../limits.ts";
-import { framing, headText } from "../reply.ts";
+import { Bucket } from "../rate.ts";
+import { framing, writeAnswerHead } from "../reply.ts";
 import { answerError, type MattermostError } from "./answers.ts";
-import { answerHeaders, requestHeaders } from "./headers.ts";
-import { findRoute } from "./routes.ts";
-import type { Bot, TokenHolder } from "./tokens.ts";
+import { pass, readWhole, uploadBody, wholeBody } from "./bodies.ts";
+import { checkAnswer, checkRequest, readsAnswer } from "./checks.ts";
+import { answerHeaders, bearer, requestHeaders } from "./headers.ts";
+import { apiPrefix, type Check, findRoute } from "./routes.ts";
+import { Scope } from "./scope.ts";
+import { Sockets } from "./sockets.ts";
+import type { Bot, FindChannels, TokenHolder } from "./tokens.ts";
 import { type Upstream, UpstreamError } from "./upstream.ts";
 
-/** A WebSocket that is open in the bot's name. */
-interface OpenSocket {
-  readonly bot: Bot;
-  readonly abort: AbortController;
-}
+/** Milliseconds for a question of the gateway's own. */
+const lookupMs = 15_000;
 
 /** Mattermost as one agent sees it: the API of a bot bridge, in the name of its bot, whose token it never sees. */
 export class Mattermost {
@@ -22,15 +26,45 @@ export class Mattermost {
   readonly #limits: Limits;
   readonly #upstream: Upstream;
   readonly #holder: TokenHolder;
-  readonly #sockets = new Set<OpenSocket>();
+  readonly #access: () => Chat["access"];
+  readonly #posts: Bucket;
+  readonly #changes: Bucket;
+  readonly #uploads: Bucket;
+  /** Where the agent may read and write. */
+  readonly scope: Scope;
+  readonly #sockets: Sockets;
   /** Requests under way, and the checks. */
   readonly #calls = new Set<AbortController>();
 
-  constructor(audit: Audit, limits: Limits, upstream: Upstream, holder: TokenHolder) {
-    this.#audit = audit;
+  /** @param options.access whom the agent's declaration lets talk to it, as it is now */
+  constructor(options: {
+    readonly agent: string;
+    readonly audit: Audit;
+    readonly log: Log;
+    readonly limits: Limits;
+    readonly upstream: Upstream;
+    readonly holder: TokenHolder;
+    readonly findChannels: FindChannels;
+    readonly access: () => Chat["access"];
+  }) {
+    const { limits } = options;
+    this.#audit = options.audit;
     this.#limits = limits;
-    this.#upstream = upstream;
-    this.#holder = holder;
+    this.#upstream = options.upstream;
+    this.#holder = options.holder;
+    this.#access = options.access;
+    this.#posts = new Bucket(limits.posts);
+    this.#changes = new Bucket(limits.changes);
+    this.#uploads = new Bucket(limits.uploads);
+    this.#sockets = new Sockets(options.audit, limits, options.upstream, options.holder);
+    this.scope = new Scope({
+      agent: options.agent,
+      findChannels: options.findChannels,
+      userId: () => this.#holder.bot?.userId,
+      ask: (path) => this.#ask(path),
+      limits,
+      log: options.log,
+    });
   }
 
   /** WebSockets that are open now. */
@@ -40,9 +74,7 @@ export class Mattermost {
 
   /** Closes the WebSockets of every token but the present one: after a revocation they stay open and go deaf. */
   dropOldSockets(): void {
-    for (const open of this.#sockets) {
-      if (open.bot !== this.#holder.bot) open.abort.abort(new Error("token-replaced"));
-    }
+    this.#sockets.dropOld();
   }
 
   /** Asks Mattermost whether it still takes the token; where not, gets a new one and closes what has gone deaf. */
@@ -54,14 +86,12 @@ export class Mattermost {
     this.#calls.delete(call);
     if (good) return;
     await this.#holder.renew(bot);
-    for (const open of this.#sockets) {
-      if (open.bot === bot) open.abort.abort(new Error("token-revoked"));
-    }
+    this.#sockets.dropRevoked(bot);
   }
 
   close(): void {
     for (const call of this.#calls) call.abort(new Error("closing"));
-    for (const open of this.#sockets) open.abort.abort(new Error("closing"));
+    this.#sockets.close();
   }
 
   #begin(): AbortController {
@@ -75,20 +105,22 @@ export class Mattermost {
     const begin = Date.now();
     const verdict = findRoute(request.method ?? "", request.url ?? "");
     if ("refused" in verdict) return this.#refuse(verdict.refused, request, response);
-    const { route } = verdict;
+    const { route, check } = verdict;
     if (route === "GET /websocket") return this.#refuse("not-websocket", request, response);
     const bot = await this.#holder.get();
     if (!bot && route !== "GET /system/ping") return this.#refuse("not-ready", request, response);
+    if (!this.#mayWrite(request.method ?? "", check))
+      return this.#refuse("too-many", request, response);
     const call = this.#begin();
     response.once("close", () => call.abort(new Error("the agent left")));
     const carried: Carried = { sent: 0, received: 0 };
     try {
-      const body = await this.#bodyOf(request, carried);
-      if (body === "too-large") return this.#refuse(body, request, response);
-      const { answer, retried } = await this.#send(request, body, bot, call.signal);
+      const body = await this.#checkedBody(request, verdict, bot, carried);
+      if (typeof body === "string") return this.#refuse(body, request, response);
+      const { answer, retried } = await this.#send(request, check, body, bot, call.signal);
       if (answer === "token-renewed") return this.#refuse(answer, request, response);
-      response.writeHead(answer.statusCode ?? 502, answerHeaders(answer));
-      carried.received = await pass(answer, response);
+      const refused = await this.#deliver(answer, check, response, carried);
+      if (refused) return this.#refuse(refused, request, response);
       this.#audit.write("mattermost", {
         kind: "rest",
         decision: "allow",
@@ -109,6 +141,55 @@ export class Mattermost {
     }
   }
 
+  /** The body that goes on: looked at, and where it names a channel written anew. */
+  async #checkedBody(
+    request: http.IncomingMessage,
+    route: { readonly check: Check; readonly id: string },
+    bot: Bot | undefined,
+    carried: Carried,
+  ): Promise<Buffer | http.IncomingMessage | undefined | MattermostError> {
+    const { check } = route;
+    const upload = check === "upload";
+    const body = upload ? undefined : await wholeBody(request, carried, this.#limits);
+    if (body === "too-large") return body;
+    const url = request.url ?? "";
+    const verdict = await checkRequest(this.scope, {
+      ...route,
+      query: new URLSearchParams(url.includes("?") ? url.slice(url.indexOf("?")) : ""),
+      headers: request.headers,
+      body,
+      userId: bot?.userId,
+      access: this.#access(),
+    });
+    if (typeof verdict === "string") return verdict;
+    return upload ? uploadBody(request, carried, this.#limits, this.#uploads) : verdict.body;
+  }
+
+  /** Gives the agent Mattermost's answer, or says why it does not get it. */
+  async #deliver(
+    answer: http.IncomingMessage,
+    check: Check,
+    response: http.ServerResponse,
+    carried: Carried,
+  ): Promise<MattermostError | undefined> {
+    const { statusCode = 0 } = answer;
+    const headers = answerHeaders(answer);
+    if (!readsAnswer(check) || statusCode >= 300) {
+      if (!writeAnswerHead(response, statusCode, headers)) return drop(answer, "unreachable");
+      carried.received = await pass(answer, response);
+      return undefined;
+    }
+    const whole = await readWhole(answer, this.#limits.wholeAnswerBytes);
+    if (!whole) return drop(answer, "unreachable");
+    const shown = statusCode === 200 ? await checkAnswer(this.scope, check, whole) : undefined;
+    if (!shown) return "other-channel";
+    const length = { "content-length": String(shown.length) };
+    if (!writeAnswerHead(response, statusCode, { ...headers, ...length })) return "unreachable";
+    response.end(shown);
+    carried.received = shown.length;
+    return undefined;
+  }
+
   /** A WebSocket. */
   async upgrade(request: http.IncomingMessage, near: Duplex, head: Buffer): Promise<void> {
     near.on("error", () => {});
@@ -118,16 +199,8 @@ export class Mattermost {
     const call = this.#begin();
     near.once("close", () => call.abort(new Error("the agent left")));
     try {
-      const bot = await this.#usableBot(call.signal);
-      if (!bot) return this.#refuse("not-ready", request, near);
-      const headers = requestHeaders(request, this.#upstream.server, bot);
-      const { answer, open } = await this.#upstream.upgrade(
-        request.url ?? "",
-        headers,
-        call.signal,
-      );
-      if (open) await this.#carry(answer, open, near, head, bot);
-      else await this.#relayRefusal(answer, near);
+      const refused = await this.#sockets.open(request, near, head, call.signal);
+      if (refused) this.#refuse(refused, request, near);
     } catch (error) {
       this.#refuse(
         error instanceof UpstreamError ? error.kind : "malformed-request",
@@ -139,72 +212,19 @@ export class Mattermost {
     }
   }
 
-  /**
-   * The bot with a token that Mattermost takes right now. A WebSocket with a dead token is opened all the same and
-   * hears nothing, so it is asked beforehand.
-   */
-  async #usableBot(signal: AbortSignal): Promise<Bot | undefined> {
-    const bot = await this.#holder.get();
-    if (!bot || (await this.#upstream.takes(bot, signal))) return bot;
-    return this.#holder.renew(bot);
-  }
-
-  async #carry(
-    answer: http.IncomingMessage,
-    open: { readonly socket: Duplex; readonly head: Buffer },
-    near: Duplex,
-    head: Buffer,
-    bot: Bot,
-  ): Promise<void> {
-    const begin = Date.now();
-    const { socket: far } = open;
-    const entry: OpenSocket = { bot, abort: new AbortController() };
-    entry.abort.signal.addEventListener("abort", () => far.destroy(), { once: true });
-    this.#sockets.add(entry);
-    const carried: Carried = { sent: 0, received: 0 };
-    const about = { kind: "websocket", rule: "GET /websocket" };
-    this.#audit.write("mattermost", { ...about, decision: "allow", status: 101 });
-    try {
-      near.write(
-        headText(101, { ...answerHeaders(answer), connection: "Upgrade", upgrade: "websocket" }),
-      );
-      if (head.length > 0) near.unshift(head);
-      if (open.head.length > 0) far.unshift(open.head);
-      // The token may have been replaced while the upgrade was under way.
-      this.dropOldSockets();
-      const how = await splice(near, far, { idleMs: this.#limits.webSocketIdleMs, carried });
-      const { reason } = entry.abort.signal;
-      const end = reason instanceof Error ? reason.message : how;
-      this.#audit.write("mattermost-end", { ...about, ...carried, ms: Date.now() - begin, end });
-    } finally {
-      this.#sockets.delete(entry);
-    }
-  }
-
-  /** Mattermost's own answer where it refuses the upgrade. */
-  async #relayRefusal(answer: http.IncomingMessage, near: Duplex): Promise<void> {
-    const headers = answerHeaders(answer);
-    this.#audit.write("mattermost", {
-      kind: "websocket",
-      decision: "allow",
-      rule: "GET /websocket",
-      status: answer.statusCode ?? 0,
-    });
-    near.write(headText(answer.statusCode ?? 502, { ...headers, connection: "close" }));
-    // Without a length and chunks the end of the connection ends the body.
-    await pass(answer, near);
-  }
-
   /** Sends a request, and where it can be repeated, once more with a new token. */
   async #send(
     request: http.IncomingMessage,
+    check: Check,
     body: Buffer | http.IncomingMessage | undefined,
     bot: Bot | undefined,
     signal: AbortSignal,
   ): Promise<{ answer: http.IncomingMessage | "token-renewed"; retried: boolean }> {
     const attempt = (as: Bot | undefined) => {
       const headers = {
-        ...requestHeaders(request, this.#upstream.server, as),
+        ...requestHeaders(request, this.#upstream.server, as, readsAnswer(check)),
+        // A form would name a channel of its own.
+        ...(check === "upload" ? { "content-type": "application/octet-stream" } : {}),
         ...framing(body, request.headers["content-length"]),
       };
       const { method = "", url: path = "" } = request;
@@ -220,26 +240,35 @@ export class Mattermost {
     return { answer: await attempt(renewed), retried: true };
   }
 
-  /** The whole body where it is small, the stream where it is not, nothing where there is none. */
-  async #bodyOf(
-    request: http.IncomingMessage,
-    carried: Carried,
-  ): Promise<Buffer | http.IncomingMessage | undefined | "too-large"> {
-    const chunked = request.headers["transfer-encoding"] !== undefined;
-    const length = Number(request.headers["content-length"] ?? 0);
-    if (!chunked && length === 0) return undefined;
-    if (length > this.#limits.bodyBytes) return "too-large";
-    if (chunked || length > this.#limits.repeatableBytes) {
-      request.on("data", (part: Buffer) => {
-        carried.sent += part.length;
-        if (carried.sent > this.#limits.bodyBytes) request.destroy();
-      });
-      return request.pause();
+  /** Reads something of Mattermost as the bot, for the gateway's own decisions. @throws UpstreamError */
+  async #ask(path: string): Promise<unknown> {
+    const call = this.#begin();
+    const timer = setTimeout(() => call.abort(new UpstreamError("timeout")), lookupMs);
+    try {
+      const first = await this.#holder.get();
+      let bot = first;
+      while (bot) {
+        const headers = { host: this.#upstream.server.host, ...bearer(bot) };
+        const whole = { method: "GET", path: `${apiPrefix}${path}`, headers };
+        const answer = await this.#upstream.send(whole, call.signal);
+        const { statusCode = 0 } = answer;
+        const body = await readWhole(answer, this.#limits.wholeAnswerBytes);
+        answer.destroy();
+        if (statusCode >= 500) throw new UpstreamError("unreachable");
+        if (statusCode === 200) return JSON.parse(body?.toString("utf8") ?? "null");
+        bot = statusCode === 401 && bot === first ? await this.#holder.renew(bot) : undefined;
+      }
+      return undefined;
+    } finally {
+      clearTimeout(timer);
+      this.#calls.delete(call);
     }
-    const parts: Buffer[] = [];
-    for await (const part of request as AsyncIterable<Buffer>) parts.push(part);
-    carried.sent = length;
-    return Buffer.concat(parts);
+  }
+
+  /** Counts what fills Mattermost's disk. @returns whether the agent may do it now */
+  #mayWrite(method: string, check: Check): boolean {
+    if (method === "GET" || check === "none" || check === "upload") return true;
+    return (check === "new-post" ? this.#posts : this.#changes).take();
   }
 
   #refuse(error: MattermostError, request: http.IncomingMessage, to: http.ServerResponse | Duplex) {
@@ -256,23 +285,7 @@ export class Mattermost {
   }
 }
 
-/** Carries a body to its end. @returns its bytes; also where one of the two broke off */
-function pass(from: http.IncomingMessage, to: http.ServerResponse | Duplex): Promise<number> {
-  return new Promise((resolve) => {
-    let size = 0;
-    from.on("data", (part: Buffer) => {
-      size += part.length;
-    });
-    from.on("error", () => to.destroy());
-    from.on("close", () => {
-      if (!from.complete) to.destroy();
-    });
-    to.on("error", () => from.destroy());
-    to.on("close", () => {
-      from.destroy();
-      resolve(size);
-    });
-    to.on("finish", () => resolve(size));
-    from.pipe(to);
-  });
+function drop<T>(answer: http.IncomingMessage, because: T): T {
+  answer.destroy();
+  return because;
 }

@@ -1,7 +1,7 @@
 /**
  * What of Mattermost's API a bot bridge needs, and no more. Everything that makes, changes or ends an identity is
  * missing on purpose: tokens, sessions, logins, passwords, bots, roles, config, plugins, commands, webhooks, and
- * joining channels, since an agent's channels stand in its declaration.
+ * finding or joining channels, since an agent's channels stand in its declaration.
  */
 
 /** Parts of a path pattern. */
@@ -12,74 +12,82 @@ const parts: Readonly<Record<string, string>> = {
   ":emoji": "[a-z0-9_+-]{1,64}",
 };
 
-const table: readonly string[] = [
-  "GET /system/ping",
-  "GET /websocket",
+/**
+ * What is looked at before a request goes on, so that it stays in the agent's own channels.
+ * `channel`, `post`, `file`: the id in the path is that of one. `new-post`, `typing`, `reaction`, `direct`: the body
+ * names a channel, a post or persons. `upload`: the query names the channel. `of-…`: the answer tells the channel.
+ */
+export type Check =
+  | "none"
+  | "channel"
+  | "post"
+  | "file"
+  | "new-post"
+  | "typing"
+  | "reaction"
+  | "direct"
+  | "upload"
+  | "of-channel"
+  | "of-channels"
+  | "of-post"
+  | "of-posts";
 
-  "GET /users/:user",
-  "GET /users/username/:name",
-  "POST /users/ids",
-  "POST /users/usernames",
-  "GET /users/:user/image",
-  "GET /users/:user/status",
-  "POST /users/status/ids",
-  "POST /users/:user/typing",
-  "GET /users/:user/teams",
-  "GET /users/:user/channels",
-  "GET /users/:user/teams/:id/channels",
-  "GET /users/:user/teams/:id/channels/members",
-  "DELETE /users/:user/posts/:id/reactions/:emoji",
+const table: Readonly<Record<string, Check>> = {
+  "GET /system/ping": "none",
+  "GET /websocket": "none",
 
-  "GET /teams/:id",
-  "GET /teams/name/:name",
-  "GET /teams/:id/members/:user",
-  "GET /teams/:id/channels",
-  "GET /teams/:id/channels/name/:name",
-  "GET /teams/name/:name/channels/name/:name",
+  "GET /users/:user": "none",
+  "GET /users/username/:name": "none",
+  "POST /users/ids": "none",
+  "POST /users/usernames": "none",
+  "GET /users/:user/teams": "none",
+  "POST /users/:user/typing": "typing",
+  "GET /users/:user/channels": "of-channels",
+  "GET /users/:user/teams/:id/channels": "of-channels",
+  "DELETE /users/:user/posts/:id/reactions/:emoji": "post",
 
-  "GET /channels/:id",
-  "GET /channels/:id/stats",
-  "GET /channels/:id/members",
-  "GET /channels/:id/members/:user",
-  "POST /channels/:id/members/ids",
-  "GET /channels/:id/posts",
-  "GET /channels/:id/pinned",
-  "POST /channels/members/:user/view",
-  "POST /channels/direct",
-  "POST /channels/group",
+  "GET /teams/:id": "none",
+  "GET /teams/name/:name": "none",
+  "GET /teams/:id/channels/name/:name": "of-channel",
+  "GET /teams/name/:name/channels/name/:name": "of-channel",
 
-  "POST /posts",
-  "POST /posts/ids",
-  "GET /posts/:id",
-  "PUT /posts/:id",
-  "PUT /posts/:id/patch",
-  "DELETE /posts/:id",
-  "GET /posts/:id/thread",
-  "GET /posts/:id/reactions",
-  "GET /posts/:id/files/info",
-  "POST /posts/:id/pin",
-  "POST /posts/:id/unpin",
-  "POST /reactions",
+  "GET /channels/:id": "channel",
+  "GET /channels/:id/members": "channel",
+  "GET /channels/:id/members/:user": "channel",
+  "GET /channels/:id/posts": "channel",
+  "POST /channels/direct": "direct",
 
-  "POST /files",
-  "GET /files/:id",
-  "GET /files/:id/info",
-  "GET /files/:id/thumbnail",
-  "GET /files/:id/preview",
-];
+  "POST /posts": "new-post",
+  "GET /posts/:id": "of-post",
+  "GET /posts/:id/thread": "of-posts",
+  "PUT /posts/:id/patch": "post",
+  "DELETE /posts/:id": "post",
+  "GET /posts/:id/reactions": "post",
+  "POST /reactions": "reaction",
+
+  "POST /files": "upload",
+  "GET /files/:id": "file",
+  "GET /files/:id/info": "file",
+};
 
 /** Where Mattermost's API begins. */
 export const apiPrefix = "/api/v4";
 
-const routes = table.map((text) => {
+const routes = Object.entries(table).map(([text, check]) => {
   const [method = "", path = ""] = text.split(" ");
   const pattern = path.replace(/:[a-z]+/g, (part) => parts[part] ?? "(?!)");
-  return { text, method, pattern: new RegExp(`^${apiPrefix}${pattern}$`) };
+  return { text, check, method, pattern: new RegExp(`^${apiPrefix}${pattern}$`) };
 });
 
 /** What a request may do: the route that it takes, or why it takes none. */
 export type RouteVerdict =
-  | { readonly route: string; readonly path: string }
+  | {
+      readonly route: string;
+      readonly path: string;
+      readonly check: Check;
+      /** The id that `check` is about, where the path has it. */
+      readonly id: string;
+    }
   | { readonly refused: "malformed-path" | "token-in-query" | "not-allowed" };
 
 /**
@@ -95,5 +103,7 @@ export function findRoute(method: string, url: string): RouteVerdict {
   if ([...new URLSearchParams(query).keys()].some((key) => /token/i.test(key)))
     return { refused: "token-in-query" };
   const found = routes.find((route) => route.method === method && route.pattern.test(path));
-  return found ? { route: found.text, path } : { refused: "not-allowed" };
+  if (!found) return { refused: "not-allowed" };
+  const id = /\/(?:channels|posts|files)\/([a-z0-9]{26})(?:\/|$)/.exec(path)?.[1] ?? "";
+  return { route: found.text, path, check: found.check, id };
 }

@@ -8,6 +8,8 @@ export interface Bot {
   readonly token: Redacted<string>;
   readonly userId: string;
   readonly username: string;
+  /** Channels that the agent's declaration gives it, at the time of the mint. */
+  readonly channelIds: readonly string[];
 }
 
 /** Gives a new token of an agent's bot; the one before it is revoked by that. */
@@ -39,9 +41,30 @@ export function adminBridgeMint(endpoint: Endpoint): Mint {
   };
 }
 
+/** Tells an agent's channels, as they are provisioned now. */
+export type FindChannels = (agent: string) => Promise<readonly string[]>;
+
+/** Asks the admin bridge on its socket; mints nothing. */
+export function adminBridgeChannels(endpoint: Endpoint): FindChannels {
+  return async (agent) => {
+    const call = { method: "POST", path: "/channels", body: { agent }, timeoutMs: 5_000 };
+    const answer = await request(endpoint, call);
+    if (answer.status !== 200) throw new Error(`the admin bridge answered ${answer.status}`);
+    const { channelIds } = Object(JSON.parse(answer.text)) as { channelIds?: unknown };
+    const ids = readIds(channelIds);
+    if (!ids) throw new Error("the admin bridge's answer is not { channelIds }");
+    return ids;
+  };
+}
+
+function readIds(value: unknown): readonly string[] | undefined {
+  const good = (id: unknown): id is string => typeof id === "string" && /^[a-z0-9]{26}$/.test(id);
+  return Array.isArray(value) && value.every(good) ? value : undefined;
+}
+
 /** @throws Error that never holds a part of the answer: it may be a token */
 function readBot(text: string): Bot {
-  let value: Partial<Record<"token" | "userId" | "username", unknown>> = {};
+  let value: Partial<Record<"token" | "userId" | "username" | "channelIds", unknown>> = {};
   try {
     value = Object(JSON.parse(text));
   } catch {
@@ -58,7 +81,8 @@ function readBot(text: string): Bot {
   ) {
     throw new Error("the admin bridge's answer is not { token, userId, username }");
   }
-  return { token: new Redacted(token, "bot token"), userId, username };
+  const channelIds = readIds(value.channelIds) ?? [];
+  return { token: new Redacted(token, "bot token"), userId, username, channelIds };
 }
 
 /**
@@ -98,8 +122,26 @@ export class TokenHolder {
 
   /** Fetches the first token, again and again with growing waits, until it is there or the holder is closed. */
   async start(): Promise<void> {
+    if (!this.#bot) await this.#fetchUntilThere();
+  }
+
+  /**
+   * Replaces the token though it is good: somebody has a copy who may no longer use it. The mint revokes it. Until
+   * that has worked the gateway goes on with the old one.
+   */
+  async replace(): Promise<void> {
+    // One that runs may have been asked for by whoever has the copy.
+    await this.#fetching;
+    await this.#fetchUntilThere();
+  }
+
+  close(): void {
+    this.#closed.abort();
+  }
+
+  async #fetchUntilThere(): Promise<void> {
     let waitMs = this.#limits.tokenRetryFirstMs;
-    while (!this.#closed.signal.aborted && !this.#bot) {
+    while (!this.#closed.signal.aborted) {
       if (await this.#fetch()) return;
       await pause(waitMs, this.#closed.signal);
       waitMs = Math.min(waitMs * 2, this.#limits.tokenRetryMostMs);
@@ -122,10 +164,6 @@ export class TokenHolder {
       return undefined;
     const bot = await this.#within(this.#fetch());
     return bot === refused ? undefined : bot;
-  }
-
-  close(): void {
-    this.#closed.abort();
   }
 
   #fetch(): Promise<Bot | undefined> {

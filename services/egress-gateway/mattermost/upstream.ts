@@ -1,5 +1,6 @@
 import http from "node:http";
 import type { Limits } from "../limits.ts";
+import { isFinalStatus } from "../reply.ts";
 import { bearer } from "./headers.ts";
 import { apiPrefix } from "./routes.ts";
 import type { Bot } from "./tokens.ts";
@@ -82,10 +83,13 @@ export class Upstream {
       const settle = this.#guard(sent, signal, reject);
       sent.on("upgrade", (answer, socket, head) => {
         settle();
+        socket.on("error", () => {});
         resolve({ answer, open: { socket, head } });
       });
       sent.on("response", (answer) => {
         settle();
+        answer.on("error", () => {});
+        if (!isFinalStatus(answer.statusCode)) return giveUp(sent, reject);
         resolve({ answer });
       });
       sent.end();
@@ -101,6 +105,8 @@ export class Upstream {
       const settle = this.#guard(sent, signal, reject);
       sent.on("response", (answer) => {
         settle();
+        answer.on("error", () => {});
+        if (!isFinalStatus(answer.statusCode)) return giveUp(sent, reject);
         const cut = () => answer.destroy();
         signal.addEventListener("abort", cut, { once: true });
         answer.once("close", () => signal.removeEventListener("abort", cut));
@@ -143,6 +149,12 @@ export class Upstream {
     });
     return settle;
   }
+}
+
+/** An answer whose status is none. */
+function giveUp(sent: http.ClientRequest, reject: (error: unknown) => void): void {
+  sent.destroy();
+  reject(new UpstreamError("unreachable"));
 }
 
 const staleConnection = new Error("stale connection");

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { userAdd } from "../../../services/admin-bridge/operator.ts";
 import { Store } from "../../../services/admin-bridge/store.ts";
 import { declare, until } from "./fake-proxy.ts";
 import { Rig } from "./rig.ts";
@@ -17,6 +18,12 @@ const direct = (name: string) =>
   rig.mattermost.direct(person(name).id, rig.mattermost.byName("berth")?.id ?? "").id;
 const tell = (name: string, text: string) =>
   rig.answer(rig.mattermost.say(person(name), direct(name), text));
+const operatorSocket = () => ({
+  socketPath: rig.path("operator.sock"),
+  patienceMs: 300,
+  out: () => undefined,
+  error: () => undefined,
+});
 const audits = () => {
   const store = new Store(rig.path("bridge.db"));
   try {
@@ -136,6 +143,34 @@ describe("commands", () => {
     oscar.username = "olaf";
     expect(await rig.answer(rig.mattermost.say(oscar, channel, "start lal"))).toMatch(
       /operators only/,
+    );
+  });
+
+  it("who takes an operator's name later is refused with a sentence, and that is audited", async () => {
+    person("oscar").username = "olaf";
+    const eve = person("eve");
+    const channel = direct("eve");
+    eve.username = "oscar";
+    expect(await rig.answer(rig.mattermost.say(eve, channel, "start lal"))).toMatch(
+      /^The name oscar was given to another account/,
+    );
+    expect(audits().map((a) => [a.actor, a.verb, a.outcome, a.detail])).toEqual([
+      ["oscar", "start", "refused", `user id ${eve.id}`],
+    ]);
+    expect(rig.proxy.calls.filter((c) => /start/.test(c))).toEqual([]);
+  });
+
+  it("an operator's name that nobody had is not for the first who takes it, but for whom the host names", async () => {
+    await rig.stop();
+    await rig.start({ operators: ["oscar", "olga"] });
+    const olga = person("olga");
+    const channel = direct("olga");
+    expect(await rig.answer(rig.mattermost.say(olga, channel, "start lal"))).toMatch(
+      /`berth user add olga` confirms yours/,
+    );
+    expect(await userAdd("olga", operatorSocket())).toBe(0);
+    expect(await rig.answer(rig.mattermost.say(olga, channel, "start lal"))).toBe(
+      "lal is running.",
     );
   });
 

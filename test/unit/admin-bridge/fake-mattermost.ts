@@ -12,6 +12,7 @@ interface User {
   delete_at: number;
   password: string;
   description?: string;
+  bot_description?: string;
 }
 interface Channel {
   id: string;
@@ -339,7 +340,8 @@ export class FakeMattermost {
     [
       /^PUT bots\/(\w+)$/,
       ([u = ""], { description = "" }) => {
-        this.#must(this.users.get(u)).description = description;
+        const bot = this.#must(this.users.get(u));
+        [bot.description, bot.bot_description] = [description, description];
         return { body: {} };
       },
     ],

@@ -212,6 +212,24 @@ describe("user-add", () => {
     expect(readFileSync(rig.path("bridge.db")).includes(password)).toBe(false);
   });
 
+  it("ties the name to the account it made: another that takes the name is refused, a new one of ours is not", async () => {
+    rig.proxy.declare(declare("lal"));
+    await rig.start();
+    await run("grace");
+    const grace = rig.mattermost.byName("grace");
+    if (!grace) throw new Error("no grace");
+    grace.username = "gracia";
+    const eve = rig.mattermost.person("eve");
+    eve.username = "grace";
+    expect(await run("grace")).toMatchObject({
+      code: 1,
+      errors: expect.stringMatching(/somebody took it/),
+    });
+    eve.username = "eve";
+    expect((await run("grace")).code).toBe(0);
+    expect(await run("grace")).toEqual({ code: 0, out: "exists", errors: "" });
+  });
+
   it("a name that is the platform's, an agent's or no name is refused with a sentence and exit code 1", async () => {
     rig.proxy.declare(declare("lal"));
     await rig.start();

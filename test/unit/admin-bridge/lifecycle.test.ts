@@ -180,6 +180,23 @@ describe("waking", () => {
     expect(startsOf("lal")).toBe(0);
   });
 
+  it("who takes a listed name later wakes nobody, is told so once, and is on record", async () => {
+    rig.proxy.declare(declare("lal"));
+    const { ada } = await begin();
+    ada.username = "adele";
+    const eve = rig.mattermost.person("eve");
+    eve.username = "ada";
+    const mention = rig.mattermost.say(eve, square(), "@lal hello");
+    expect(await rig.answer(mention)).toMatch(/^The name ada was given to another account/);
+    rig.mattermost.say(eve, square(), "@lal hello?");
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect(rig.mattermost.answers("berth", mention)).toHaveLength(1);
+    expect(startsOf("lal")).toBe(0);
+    expect(row("lal").audits).toEqual([
+      expect.objectContaining({ actor: "ada", verb: "wake", agent: "lal", outcome: "refused" }),
+    ]);
+  });
+
   it("with `trigger: all` any message of a person in its channel wakes it", async () => {
     rig.proxy.declare(
       declare("lal", {

@@ -9,10 +9,10 @@ beforeEach(async () => {
 });
 afterEach(() => rig.close());
 
-async function mint(agent: string) {
+async function mint(agent: string, path = "/tokens") {
   const answer = await request(
     { socketPath: rig.path("tokens.sock") },
-    { method: "POST", path: "/tokens", body: { agent } },
+    { method: "POST", path, body: { agent } },
   );
   return { status: answer.status, body: JSON.parse(answer.text) };
 }
@@ -123,11 +123,56 @@ describe("provisioning", () => {
   });
 
   it("an account that was left half-made becomes the bot", async () => {
-    const half = rig.mattermost.person("lal");
-    half.email = "lal@bot.berth.invalid";
     rig.proxy.declare(declare("lal"));
     await rig.start();
+    await rig.stop();
+    const half = rig.mattermost.byName("lal");
+    if (!half) throw new Error("no lal");
+    half.is_bot = false;
+    await rig.start();
     expect(rig.mattermost.byName("lal")).toMatchObject({ id: half.id, is_bot: true });
+  });
+
+  it("an account that only looks like ours is not taken, by its address, its name or as a bot of others", async () => {
+    const half = rig.mattermost.person("lal");
+    half.email = "lal@bot.berth.invalid";
+    const foreign = rig.mattermost.person("data");
+    Object.assign(foreign, { is_bot: true, bot_description: "Agent of the berth stack other: x" });
+    rig.proxy.declare(declare("lal"), declare("data"));
+    await rig.start();
+    const trouble = (name: string) =>
+      rig.bridge.status().agents.find((agent) => agent.name === name)?.lastError;
+    expect(trouble("lal")).toMatch(/belongs to a person/);
+    expect(trouble("data")).toMatch(/belongs to a bot that this stack did not make/);
+    expect(half.is_bot).toBe(false);
+    expect((await mint("data")).status).toBe(503);
+    rig.proxy.remove("data");
+    rig.proxy.declare(declare("lal"));
+    await until("the notice", () =>
+      rig.mattermost.posts.some((p) => /data is no longer/.test(p.message)),
+    );
+    expect(foreign.delete_at).toBe(0);
+  });
+
+  it("our bots are found again without the database, and every token from before is revoked", async () => {
+    rig.proxy.declare(declare("lal"));
+    await rig.start();
+    await mint("lal");
+    await rig.stop();
+    const add = (name: string) => {
+      const user_id = rig.mattermost.byName(name)?.id ?? "";
+      rig.mattermost.tokens.set(name, { id: name, token: name, user_id, description: "odd" });
+      return user_id;
+    };
+    const before = [add("lal"), add("berth")];
+    await rig.start({ data: ":memory:" });
+    expect(["lal", "berth"].map((name) => rig.mattermost.byName(name)?.id)).toEqual(before);
+    for (const name of ["lal", "berth"]) {
+      expect(rig.mattermost.tokensOf(name).map((t) => t.description)).not.toContain("odd");
+    }
+    expect(rig.mattermost.tokensOf("lal").some((t) => t.description.startsWith("t/lal/"))).toBe(
+      false,
+    );
   });
 });
 
@@ -187,6 +232,44 @@ describe("tokens", () => {
     await rig.start();
     expect((await mint("stranger")).status).toBe(404);
     expect((await mint("lal")).status).toBe(404);
+  });
+
+  it("the gateway is told the agent's channels with its token, and without one where it asks for them only", async () => {
+    const chat = { ...declare("lal").chat, channels: ["builds", "town-square"] };
+    rig.proxy.declare(declare("lal", { chat }), declare("data", { network: "none" }));
+    await rig.start();
+    const channelIds = chat.channels.map((name) => rig.mattermost.channel(name).id);
+    const userId = rig.mattermost.byName("lal")?.id;
+    const { body } = await mint("lal");
+    expect(body).toMatchObject({ userId, channelIds });
+    const tokens = [...rig.mattermost.tokens.keys()];
+    expect(await mint("lal", "/channels")).toEqual({ status: 200, body: { userId, channelIds } });
+    expect([...rig.mattermost.tokens.keys()]).toEqual(tokens);
+    expect((await mint("data", "/channels")).status).toBe(404);
+    expect((await mint("stranger", "/channels")).status).toBe(404);
+    rig.proxy.declare(declare("lal"));
+    await until("the change", async () => {
+      const { body } = await mint("lal", "/channels");
+      return body.channelIds.length === 1 && body.channelIds[0] === channelIds[1];
+    });
+  });
+
+  it("an agent that loses its network loses its tokens, and gets new ones when it has a network again", async () => {
+    rig.proxy.declare(declare("lal"), declare("data"));
+    await rig.start();
+    await mint("lal");
+    const { body: data } = await mint("data");
+    const working = () =>
+      rig.mattermost.tokensOf("lal").filter((t) => t.description.startsWith("t/lal/")).length;
+    for (let times = 0; times < 2; times++) {
+      rig.proxy.declare(declare("lal", { network: "none" }), declare("data"));
+      await until("the tokens to be revoked", () => working() === 0);
+      expect((await mint("lal")).status).toBe(404);
+      rig.proxy.declare(declare("lal"), declare("data"));
+      await until("a new token", async () => (await mint("lal")).status === 200);
+      expect(working()).toBe(1);
+    }
+    expect([...rig.mattermost.tokens.values()].map((t) => t.token)).toContain(data.token);
   });
 
   it("our own tokens are revoked when we leave; the agents' are not", async () => {

@@ -162,9 +162,17 @@ describe("access", () => {
     ["blocklist", ["eve"], "ada", true],
   ] as const) {
     it(`${mode} ${users ?? "-"}: ${name} is ${allowed ? "allowed" : "refused"}`, () => {
-      expect(isAllowed({ mode, ...(users ? { users } : {}) }, name)).toBe(allowed);
+      const person = { id: "id", username: name };
+      const access = { mode, ...(users ? { users } : {}) };
+      expect(isAllowed(access, person, () => undefined)).toBe(allowed);
     });
   }
+  it("a block holds for the blocked account under a new name, a permission does not", () => {
+    const renamed = { id: "id-of-eve", username: "innocent" };
+    const holderOf = (name: string) => (name === "eve" ? "id-of-eve" : undefined);
+    expect(isAllowed({ mode: "blocklist", users: ["eve"] }, renamed, holderOf)).toBe(false);
+    expect(isAllowed({ mode: "allowlist", users: ["eve"] }, renamed, holderOf)).toBe(false);
+  });
 });
 
 describe("foreign text in a post", () => {

@@ -22,6 +22,8 @@ export class Rig {
     const rig = new Rig();
     await rig.proxy.open();
     await rig.mattermost.open(rig.path("local.sock"));
+    // They have their names before the first look at them.
+    for (const name of ["oscar", "ada"]) rig.mattermost.person(name);
     return rig;
   }
 

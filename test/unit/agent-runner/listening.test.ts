@@ -100,6 +100,48 @@ describe("access", () => {
     expect(asked).toHaveLength(1);
   });
 
+  it("is the user's, not the name's: who takes a listed name over is refused, until the name was off the list", async () => {
+    const listed = withAccess({ mode: "allowlist", users: ["alice", "bob"] });
+    await using bench = new Bench(listed);
+    const { server } = bench;
+    await bench.start();
+    await bench.greeted();
+    const alice = server.addUser("alice");
+    const first = server.say("alice", "@data hello");
+    await bench.answered(first.id, "“hello”");
+    server.users.set(alice, { id: alice, username: "alice-married", is_bot: false });
+    const thief = server.say("alice", "@data hello");
+    expect(thief.user_id).not.toBe(alice);
+    await bench.answered(thief.id, "I may not work for you");
+    await bench.stop();
+    await bench.start();
+    const again = server.say("alice", "@data hello again");
+    await bench.answered(again.id, "I may not work for you");
+    const changes = () => bench.log.split("declaration-changed").length - 1;
+    server.declaration = withAccess({ mode: "allowlist", users: ["bob"] });
+    await until("off the list", () => changes() === 1);
+    server.declaration = listed;
+    await until("back on the list", () => changes() === 2);
+    const heir = server.say("alice", "@data hello at last");
+    await bench.answered(heir.id, "“hello at last”");
+  });
+
+  it("of a blocklist follows a user who takes another name", async () => {
+    await using bench = new Bench(withAccess({ mode: "blocklist", users: ["mallory"] }));
+    const { server } = bench;
+    await bench.start();
+    await bench.greeted();
+    const mallory = server.addUser("mallory");
+    const first = server.say("mallory", "@data hello");
+    await bench.answered(first.id, "I may not work for you");
+    await bench.stop();
+    server.users.set(mallory, { id: mallory, username: "trent", is_bot: false });
+    await bench.start();
+    const second = server.say("trent", "@data hello");
+    expect(second.user_id).toBe(mallory);
+    await bench.answered(second.id, "I may not work for you");
+  });
+
   it("follows a changed declaration without a restart", async () => {
     await using bench = new Bench(withAccess({ mode: "allowlist", users: ["alice"] }));
     await bench.start();

@@ -3,15 +3,18 @@ import { afterEach, describe, expect, it } from "vitest";
 import { linesOf } from "../../../cli/commands/doctor.ts";
 import {
   type Check,
+  checkClient,
   checkClock,
   checkDisk,
   checkEngine,
+  checkImages,
   checkOp,
   checkPorts,
   checkRunDirectory,
 } from "../../../cli/doctor.ts";
 import type { EngineClient, EngineInfo } from "../../../cli/engine-api.ts";
 import { hostConfigIn } from "../../../cli/stack-config.ts";
+import { EngineError, findEngine, ownEngine } from "../../../cli/toolchain/engine.ts";
 
 const now = Date.parse("2026-12-01T12:00:00Z");
 const good: EngineInfo = {
@@ -37,6 +40,10 @@ describe("the Engine", () => {
     ["19.03.15", {}, "engine version", "failed"],
     ["20.9.0", {}, "engine version", "failed"],
     ["20.10.24+dfsg1", {}, "engine version", "note"],
+    ["20.10.24+dfsg1", {}, "internal networks", "note"],
+    ["23.0.10", {}, "internal networks", "note"],
+    ["24.0.9", {}, "internal networks", "note"],
+    ["25.0.4", {}, "internal networks", "note"],
     ["28.5.2", { MemoryLimit: false }, "cgroup limits", "failed"],
     ["28.5.2", { PidsLimit: false }, "cgroup limits", "failed"],
     ["28.5.2", { SwapLimit: false }, "cgroup limits", "note"],
@@ -46,8 +53,19 @@ describe("the Engine", () => {
     ["28.5.2", { SystemTime: "2026-12-01T12:01:00Z" }, "engine clock", "failed"],
   ] as const)("%s with %j: %s is %s, with a cure", (version, change, name, state) => {
     const found = bad(checkEngine(version, { ...good, ...change }, now));
-    expect(found).toMatchObject([{ name, state, cure: expect.stringMatching(/\S/) }]);
+    expect(found.find((check) => check.name === name)).toMatchObject({
+      state,
+      cure: expect.stringMatching(/\S/),
+    });
   });
+
+  it.each(["23.0.11", "25.0.5", "26.1.5+dfsg1", "28.5.2"])(
+    "%s keeps DNS questions of internal networks inside",
+    (version) =>
+      expect(bad(checkEngine(version, good, now)).map((check) => check.name)).not.toContain(
+        "internal networks",
+      ),
+  );
 });
 
 describe("the machine", () => {
@@ -97,13 +115,53 @@ describe("the machine", () => {
   });
 
   it("sockets on disk are noted, unless `up` will mount RAM", () => {
-    expect(checkRunDirectory(true, false).state).toBe("ok");
-    expect(checkRunDirectory(false, true).state).toBe("ok");
-    expect(checkRunDirectory(false, false)).toMatchObject({
-      state: "note",
-      cure: expect.stringContaining("mount -t tmpfs"),
+    const open = { mode: 0o700, isRoot: false };
+    expect(bad(checkRunDirectory({ ...open, isRam: true, canMount: false }))).toEqual([]);
+    expect(bad(checkRunDirectory({ ...open, isRam: false, canMount: true }))).toEqual([]);
+    expect(bad(checkRunDirectory({ ...open, isRam: false, canMount: false }))).toMatchObject([
+      { name: "/run/berth", state: "note", cure: expect.stringContaining("mount -t tmpfs") },
+    ]);
+  });
+
+  it.each([undefined, 0o755, 0o711, 0o750])(
+    "a directory of sockets with mode %o is noted with the cure, unless `up` will close it",
+    (mode) => {
+      const facts = { isRam: true, canMount: false, mode };
+      expect(bad(checkRunDirectory({ ...facts, isRoot: true }))).toEqual([]);
+      expect(bad(checkRunDirectory({ ...facts, isRoot: false }))).toMatchObject([
+        { name: "mode of /run/berth", state: "note", cure: expect.stringContaining("-m 0700") },
+      ]);
+    },
+  );
+
+  it("images that are missing fail only where they cannot be built", () => {
+    expect(checkImages([], false).state).toBe("ok");
+    expect(checkImages(["postgres"], true).state).toBe("ok");
+    expect(checkImages(["postgres"], false)).toMatchObject({
+      state: "failed",
+      says: expect.stringContaining("postgres"),
+      cure: expect.stringContaining("as root"),
     });
   });
+
+  it("a missing docker client is a note, never a failure", () =>
+    expect(checkClient({ PATH: "/none" }).state).toBe("note"));
+
+  it.each([
+    ["unix:///nowhere/docker.sock", /unset DOCKER_HOST/],
+    ["ssh://deploy@docker.example.com", /ssh -nNT -L/],
+  ])(
+    "an Engine at %s that cannot be worked with: what is wrong and the cure, apart",
+    async (url, cure) => {
+      const own = ownEngine("/nowhere");
+      const error = await findEngine({ DOCKER_HOST: url }, own).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(EngineError);
+      expect(error).toMatchObject({
+        problem: expect.stringContaining(url),
+        cure: expect.stringMatching(cure),
+      });
+    },
+  );
 
   it("a missing op is a note, never a failure", () =>
     expect(checkOp({ PATH: "/none" }).state).toBe("note"));

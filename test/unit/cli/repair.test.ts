@@ -3,8 +3,9 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { didChange } from "../../../cli/commands/up.ts";
+import type { EngineClient } from "../../../cli/engine-api.ts";
 import { isNoise } from "../../../cli/pulumi-stack.ts";
-import { conflictsIn } from "../../../cli/repair.ts";
+import { conflictsIn, startServices } from "../../../cli/repair.ts";
 import { removeDeadLocks } from "../../../cli/toolchain/locks.ts";
 
 describe("locks of Pulumi's file backend", () => {
@@ -74,4 +75,36 @@ describe("Pulumi's output", () => {
     ["     error: update failed", false],
     [" +  docker:index:Container postgres creating (240s) error: 1 error occurred:", false],
   ])("%j is noise: %s", (line, noise) => expect(isNoise(line)).toBe(noise));
+});
+
+describe("services that an Engine has left down", () => {
+  /** An Engine on which these parts do not run; notes each container that is started. */
+  function engineWith(parts: readonly string[], started: string[]): EngineClient {
+    return {
+      endpoint: { socketPath: "/none" },
+      request: async ({ path, method = "GET" }) => {
+        if (method === "POST") {
+          started.push(path);
+          return { status: 204, headers: {}, text: "" };
+        }
+        const list = parts.map((part) => ({ Id: part, Labels: { "berth.component": part } }));
+        return { status: 200, headers: {}, text: JSON.stringify(list) };
+      },
+      stream: () => Promise.reject(new Error("not asked")),
+    };
+  }
+
+  it("are started in the order in which they need one another; agents are not", async () => {
+    const started: string[] = [];
+    const down = ["admin-bridge", "agent", "postgres", "docker-socket-proxy"];
+    const names = await startServices(engineWith(down, started), "dev");
+    expect(names).toEqual(["docker-socket-proxy", "postgres", "admin-bridge"]);
+    expect(started).toEqual(names.map((name) => `/containers/${name}/start`));
+  });
+
+  it("none down: nothing is started", async () => {
+    const started: string[] = [];
+    expect(await startServices(engineWith(["agent"], started), "dev")).toEqual([]);
+    expect(started).toEqual([]);
+  });
 });

@@ -19,45 +19,48 @@ describe("counting tests", () => {
     const report = {
       numPassedTests: 3,
       numFailedTests: 1,
+      numPendingTests: 2,
       testResults: [file("passed", "passed", "passed"), file("failed", "passed", "failed")],
     };
-    expect(tallyOf(report, 1)).toEqual({ passed: 3, failed: 1 });
+    expect(tallyOf(report, 1)).toEqual({ passed: 3, failed: 1, skipped: 2 });
   });
 
   it("a file that cannot be loaded, or whose hook throws, is a failure", () => {
     const report = {
       numPassedTests: 2,
       numFailedTests: 0,
+      numPendingTests: 0,
       testResults: [file("passed", "passed", "passed"), file("failed"), file("failed", "skipped")],
     };
-    expect(tallyOf(report, 1)).toEqual({ passed: 2, failed: 2 });
+    expect(tallyOf(report, 1)).toEqual({ passed: 2, failed: 2, skipped: 0 });
   });
 
   it("a red exit code is a failure even when no test says so", () => {
-    const report = { numPassedTests: 2, numFailedTests: 0, testResults: [] };
-    expect(tallyOf(report, 1)).toEqual({ passed: 2, failed: 1 });
-    expect(tallyOf(undefined, 0)).toEqual({ passed: 0, failed: 1 });
+    const report = { numPassedTests: 2, numFailedTests: 0, numPendingTests: 0, testResults: [] };
+    expect(tallyOf(report, 1)).toEqual({ passed: 2, failed: 1, skipped: 0 });
+    expect(tallyOf(undefined, 0)).toEqual({ passed: 0, failed: 1, skipped: 0 });
   });
 
   it("Go's tests are counted at the top level", () => {
     const output =
-      "=== RUN   TestA\n    --- PASS: TestA/x\n--- PASS: TestA (0s)\n--- FAIL: TestB (0s)\n";
-    expect(goTally(output, 1)).toEqual({ passed: 1, failed: 1 });
-    expect(goTally("build failed", 2)).toEqual({ passed: 0, failed: 1 });
+      "=== RUN   TestA\n    --- PASS: TestA/x\n--- PASS: TestA (0s)\n--- FAIL: TestB (0s)\n--- SKIP: TestC (0s)\n";
+    expect(goTally(output, 1)).toEqual({ passed: 1, failed: 1, skipped: 1 });
+    expect(goTally("build failed", 2)).toEqual({ passed: 0, failed: 1, skipped: 0 });
   });
 
   it("a run without tests is not green", () => {
     expect(isGreen(sum([]))).toBe(false);
-    expect(isGreen({ passed: 1, failed: 0 })).toBe(true);
-    expect(isGreen({ passed: 9, failed: 1 })).toBe(false);
+    expect(isGreen({ passed: 1, failed: 0, skipped: 4 })).toBe(true);
+    expect(isGreen({ passed: 9, failed: 1, skipped: 0 })).toBe(false);
     expect(
       lastLine(
         sum([
-          { passed: 2, failed: 0 },
-          { passed: 1, failed: 1 },
+          { passed: 2, failed: 0, skipped: 0 },
+          { passed: 1, failed: 1, skipped: 0 },
         ]),
       ),
     ).toBe("3 passed, 1 failed");
+    expect(lastLine({ passed: 3, failed: 0, skipped: 2 })).toBe("3 passed, 0 failed, 2 skipped");
   });
 });
 
@@ -86,6 +89,12 @@ describe(".ci/run", () => {
     const { code, lines } = ciRun("echo '2 passed, 1 failed'; exit 1");
     expect(code).not.toBe(0);
     expect(lines.at(-1)).toBe("2 passed, 1 failed");
+  });
+
+  it("keeps the number of tests that did not run", () => {
+    const { code, lines } = ciRun("echo '2 passed, 0 failed, 1 skipped'");
+    expect(code).toBe(0);
+    expect(lines).toEqual(["2 passed, 0 failed, 1 skipped"]);
   });
 
   it("what breaks before the tests is one failure", () => {

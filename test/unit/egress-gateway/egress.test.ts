@@ -510,6 +510,18 @@ describe("plain requests", () => {
     expect(wire.connected).toEqual([]);
   });
 
+  it.each(["a.example", "a.example:443", "*.example"])(
+    "on port 443 nothing goes out plainly (entry %s): the host in a hello could not be checked",
+    async (entry) => {
+      const wire = world({ "a.example": [site] });
+      await using test = new TestGateway({ wire });
+      await test.gateway.apply([declaration("lal", { egress: [entry] })]);
+      const answer = await call(test.socket("lal"), { path: "http://a.example:443/" });
+      expect([answer.status, JSON.parse(answer.text).reason]).toEqual([403, "tls-only"]);
+      expect(wire.connected).toEqual([]);
+    },
+  );
+
   it("an entry without a port opens 443 and not 80", async () => {
     const wire = world({ "a.example": [site] });
     await using test = new TestGateway({ wire });

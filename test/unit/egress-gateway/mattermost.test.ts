@@ -1,135 +1,15 @@
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import WebSocket, { WebSocketServer } from "ws";
-import { listenUnix, sendJson } from "../../../services/common/http.ts";
-import type { Limits } from "../../../services/egress-gateway/limits.ts";
+import WebSocket from "ws";
+import { listenUnix } from "../../../services/common/http.ts";
 import { findRoute } from "../../../services/egress-gateway/mattermost/routes.ts";
 import { adminBridgeMint } from "../../../services/egress-gateway/mattermost/tokens.ts";
+import { fresh, id, Scene } from "./scene.ts";
 import { call, declaration, listen, TestGateway, until } from "./support.ts";
-
-const id = "abcdefghijklmnopqrstuvwxyz";
-const fresh = () => randomBytes(13).toString("hex");
-
-/** What a request looked like when it reached Mattermost. */
-interface Seen {
-  readonly method: string;
-  readonly url: string;
-  readonly headers: http.IncomingHttpHeaders;
-  readonly body: string;
-}
-
-/** A Mattermost and an admin bridge of the test's own, real servers both, and a gateway between. */
-class Scene implements AsyncDisposable {
-  /** Tokens that Mattermost takes now. */
-  readonly valid = new Set<string>();
-  /** Every token that was ever minted. */
-  readonly minted: string[] = [];
-  readonly seen: Seen[] = [];
-  /** Open WebSockets at the server, by the token that they came with. */
-  readonly sockets = new Map<WebSocket, string | undefined>();
-  /** Status of the admin bridge's next answers; 200 mints. */
-  bridge = 200;
-  bridgeDelayMs = 0;
-  asked = 0;
-  /** Mattermost also lets each newly minted token in. Off: a disabled bot. */
-  accepting = true;
-  readonly test: TestGateway;
-  readonly #open: readonly AsyncDisposable[];
-  readonly #bridge = http.createServer((request, response) => void this.#mint(request, response));
-
-  static async start(limits: Partial<Limits> = {}): Promise<Scene> {
-    const server = http.createServer();
-    const mattermost = await listen(server);
-    const socketPath = `/tmp/mint-${process.pid}-${fresh()}.sock`;
-    const test = new TestGateway({
-      mint: adminBridgeMint({ socketPath }),
-      mattermost: `http://127.0.0.1:${mattermost.port}`,
-      limits: { tokenRetryFirstMs: 20, tokenRetryMostMs: 20, tokenRenewEveryMs: 0, ...limits },
-    });
-    const scene = new Scene(test, mattermost);
-    server.on("request", (request, response) => {
-      scene.#answer(request, response).catch(() => response.destroy());
-    });
-    const ws = new WebSocketServer({ server, path: "/api/v4/websocket" });
-    ws.on("connection", (socket, request) => {
-      const token = tokenOf(request.headers);
-      scene.seen.push({
-        method: "GET",
-        url: request.url ?? "",
-        headers: request.headers,
-        body: "",
-      });
-      scene.sockets.set(socket, token);
-      socket.on("close", () => scene.sockets.delete(socket));
-      socket.on("message", (data) => socket.send(`echo ${data}`));
-      if (token && scene.valid.has(token)) socket.send(JSON.stringify({ event: "hello", seq: 0 }));
-    });
-    await listenUnix(scene.#bridge, socketPath, 0o666);
-    return scene;
-  }
-
-  constructor(test: TestGateway, mattermost: AsyncDisposable) {
-    this.test = test;
-    this.#open = [mattermost];
-  }
-
-  /** Declares lal and waits until its token is there. */
-  async ready(): Promise<string> {
-    await this.test.gateway.apply([declaration("lal")]);
-    const socket = this.test.socket("lal");
-    await until("the token", async () => (await call(socket, { path: "/healthz" })).status === 200);
-    return socket;
-  }
-
-  get token(): string {
-    return this.minted.at(-1) ?? "";
-  }
-
-  async #mint(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    this.asked += 1;
-    let body = "";
-    for await (const part of request) body += part;
-    await new Promise((resolve) => setTimeout(resolve, this.bridgeDelayMs));
-    if (this.bridge !== 200) return sendJson(response, this.bridge, { message: "not ready" });
-    const { agent } = JSON.parse(body) as { agent: string };
-    const token = fresh();
-    this.valid.clear();
-    if (this.accepting) this.valid.add(token);
-    this.minted.push(token);
-    sendJson(response, 200, { token, userId: id, username: agent });
-  }
-
-  async #answer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    const { method = "", url = "", headers } = request;
-    let body = "";
-    for await (const part of request) body += part;
-    this.seen.push({ method, url, headers, body });
-    const token = tokenOf(headers);
-    response.setHeader("set-cookie", "MMAUTHTOKEN=session");
-    response.setHeader("token", "session");
-    response.setHeader("x-request-id", "r1");
-    if (url.endsWith("/system/ping")) return sendJson(response, 200, { status: "OK" });
-    if (!token || !this.valid.has(token))
-      return sendJson(response, 401, { id: "api.context.session_expired.app_error" });
-    sendJson(response, method === "POST" ? 201 : 200, { method, url, length: body.length });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.test[Symbol.asyncDispose]();
-    this.#bridge.close();
-    for (const socket of this.sockets.keys()) socket.terminate();
-    for (const open of this.#open) await open[Symbol.asyncDispose]();
-  }
-}
-
-function tokenOf(headers: http.IncomingHttpHeaders): string | undefined {
-  return /^Bearer (.+)$/.exec(headers.authorization ?? "")?.[1];
-}
 
 /** A WebSocket client of an agent. */
 function webSocket(
@@ -256,7 +136,7 @@ describe("REST through the gateway", () => {
         "content-type": "application/json",
         "user-agent": "bridge/1",
       },
-      body: '{"message":"hi"}',
+      body: JSON.stringify({ message: "hi", channel_id: id }),
     });
     expect(answer.status).toBe(201);
     expect(answer.headers).not.toHaveProperty("set-cookie");
@@ -267,9 +147,9 @@ describe("REST through the gateway", () => {
     expect(seen?.headers.host).toMatch(/^127\.0\.0\.1:\d+$/);
     expect(seen?.headers["user-agent"]).toBe("bridge/1");
     expect(JSON.stringify(seen)).not.toMatch(/stolen|evil|10\.0\.0\.1/);
-    expect(seen?.body).toBe('{"message":"hi"}');
+    expect(JSON.parse(seen?.body ?? "")).toEqual({ message: "hi", channel_id: id });
     expect(decisions(scene)).toMatchObject([
-      { agent: "lal", kind: "rest", decision: "allow", rule: "POST /posts", status: 201, sent: 16 },
+      { agent: "lal", kind: "rest", decision: "allow", rule: "POST /posts", status: 201, sent: 58 },
     ]);
   });
 
@@ -314,7 +194,7 @@ describe("REST through the gateway", () => {
     await using scene = await Scene.start({ bodyBytes: 300_000 });
     const socket = await scene.ready();
     const body = "x".repeat(400_000);
-    const path = "/api/v4/files";
+    const path = `/api/v4/files?channel_id=${id}`;
     expect((await call(socket, { method: "POST", path, body })).status).toBe(413);
     const headers = { "transfer-encoding": "chunked" };
     await expect(call(socket, { method: "POST", path, headers, body })).rejects.toThrow();
@@ -324,12 +204,13 @@ describe("REST through the gateway", () => {
     await using scene = await Scene.start();
     const socket = await scene.ready();
     const smuggled = "GET /api/v4/config HTTP/1.1\r\nhost: x\r\n\r\n";
-    for (const method of ["GET", "DELETE", "POST", "PUT"]) {
+    for (const method of ["GET", "DELETE", "POST", "PUT"] as const) {
       for (const headers of [
         { "transfer-encoding": "chunked" },
         { "content-length": smuggled.length },
       ]) {
-        const path = `/api/v4/posts${method === "POST" ? "" : `/${id}`}`;
+        const paths = { GET: `channels/${id}`, DELETE: `posts/${id}`, POST: "users/ids" };
+        const path = `/api/v4/${method === "PUT" ? `posts/${id}/patch` : paths[method]}`;
         const answer = await call(socket, { method, path, headers, body: smuggled });
         expect(JSON.parse(answer.text)).toMatchObject({
           method,
@@ -339,7 +220,8 @@ describe("REST through the gateway", () => {
       }
     }
     expect((await call(socket, { path: "/api/v4/users/me" })).status).toBe(200);
-    expect(scene.seen).toHaveLength(9);
+    // One more: the gateway asked for the channel of the post.
+    expect(scene.seen).toHaveLength(9 + 1);
     expect(scene.seen.map(({ url }) => url)).not.toContain("/api/v4/config");
   });
 
@@ -421,7 +303,7 @@ describe("the bot's token", () => {
     scene.bridgeDelayMs = 100;
     await scene.test.gateway.apply([declaration("lal")]);
     expect((await call(scene.test.socket("lal"), { path: "/api/v4/users/me" })).status).toBe(200);
-    expect(scene.asked).toBe(1);
+    expect(scene.mints).toBe(1);
   });
 
   it("revoked, it is fetched once for all who met the 401, and their requests are repeated with the new one", async () => {
@@ -431,7 +313,11 @@ describe("the bot's token", () => {
     scene.bridgeDelayMs = 50;
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, i) =>
-        call(socket, { method: "POST", path: "/api/v4/posts", body: `{"n":${i}}` }),
+        call(socket, {
+          method: "POST",
+          path: "/api/v4/posts",
+          body: `{"message":"${i}","channel_id":"${id}"}`,
+        }),
       ),
     );
     expect(answers.map((answer) => answer.status)).toEqual(Array(20).fill(201));
@@ -443,7 +329,8 @@ describe("the bot's token", () => {
     await using scene = await Scene.start();
     const socket = await scene.ready();
     scene.valid.clear();
-    const upload = { method: "POST", path: "/api/v4/files", body: "x".repeat(400_000) };
+    const path = `/api/v4/files?channel_id=${id}`;
+    const upload = { method: "POST", path, body: "x".repeat(1_400_000) };
     const first = await call(socket, upload);
     expect([first.status, JSON.parse(first.text).id]).toEqual([503, "berth.gateway.token_renewed"]);
     expect((await call(socket, upload)).status).toBe(201);

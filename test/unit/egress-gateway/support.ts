@@ -12,7 +12,11 @@ import { Redacted } from "../../../services/common/redacted.ts";
 import type { Wire } from "../../../services/egress-gateway/egress/reach.ts";
 import { Gateway } from "../../../services/egress-gateway/gateway.ts";
 import { defaultLimits, type Limits } from "../../../services/egress-gateway/limits.ts";
-import type { Bot, Mint } from "../../../services/egress-gateway/mattermost/tokens.ts";
+import type {
+  Bot,
+  FindChannels,
+  Mint,
+} from "../../../services/egress-gateway/mattermost/tokens.ts";
 import { Upstream } from "../../../services/egress-gateway/mattermost/upstream.ts";
 import type { Declaration } from "../../../spec/declaration.ts";
 import { presets } from "../../../spec/presets.ts";
@@ -57,6 +61,7 @@ export class TestGateway {
   constructor(options: {
     readonly wire?: Wire;
     readonly mint?: Mint;
+    readonly findChannels?: FindChannels;
     readonly mattermost?: string;
     readonly limits?: Partial<Limits>;
     readonly privateHosts?: readonly string[];
@@ -76,6 +81,7 @@ export class TestGateway {
         },
         upstream: this.upstream,
         mint: options.mint ?? (async (agent) => bot(agent, "t".repeat(26))),
+        findChannels: options.findChannels ?? (async () => []),
         team: "fleet",
       },
     );
@@ -103,7 +109,12 @@ export class TestGateway {
 
 /** A bot with a token. */
 export function bot(username: string, token: string): Bot {
-  return { token: new Redacted(token, "bot token"), userId: "u".repeat(26), username };
+  return {
+    token: new Redacted(token, "bot token"),
+    userId: "u".repeat(26),
+    username,
+    channelIds: [],
+  };
 }
 
 /** Names and their addresses, and what answers on `address:port`: a local port. Everything else refuses. */

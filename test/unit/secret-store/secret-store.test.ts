@@ -1,5 +1,6 @@
 import { mkdtempSync } from "node:fs";
 import {
+  chmod,
   lstat,
   mkdir,
   readdir,
@@ -17,22 +18,24 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createLog } from "../../../services/common/log.ts";
 import { Redacted } from "../../../services/common/redacted.ts";
+import { closeDirectory } from "../../../services/secret-store/directory.ts";
 import { push, serveOperator, status } from "../../../services/secret-store/operator.ts";
 import { PushedValues } from "../../../services/secret-store/pushed.ts";
 import { openSeed, Seed } from "../../../services/secret-store/seed.ts";
 import { maxValueBytes } from "../../../services/secret-store/source.ts";
 import { SecretStore } from "../../../services/secret-store/store.ts";
 import type { Declaration } from "../../../spec/declaration.ts";
+import { Uid } from "../../../spec/names.ts";
 import { presets } from "../../../spec/presets.ts";
 
 const canary = "canary-3b9d1f70-a&\"'$x-do-not-leak";
 /** Root gives the files to the agents' user; elsewhere they stay the tester's own. */
 const me = process.getuid?.() ?? 0;
-const owner = me === 0 ? 1000 : me;
-const keeper = me === 0 ? 65_534 : me;
+const owner = me === 0 ? Uid.agent : me;
 
 let root: string;
 let agents: string;
+let own: string;
 let files: string;
 let log: string[];
 let pushed: PushedValues;
@@ -41,7 +44,9 @@ beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), "secrets-"));
   agents = join(root, "agents");
   files = join(root, "files");
+  own = join(root, "secret-store");
   await mkdir(agents);
+  await mkdir(own);
   await mkdir(files);
   log = [];
   pushed = new PushedValues();
@@ -53,7 +58,7 @@ async function start(): Promise<SecretStore> {
   return new SecretStore({
     directory: agents,
     stack: "test",
-    sources: { directory: files, pushed, seed: await openSeed(agents, keeper) },
+    sources: { directory: files, pushed, seed: await openSeed(own) },
     log: createLog("secret-store", (line) => log.push(line)),
     owner,
   });
@@ -170,11 +175,56 @@ describe("delivery", () => {
     expect(derive(1)).not.toBe(derive(2));
   });
 
-  it("the seed's file can be read by no user that a container runs as", async () => {
-    await start();
-    const found = await lstat(join(agents, ".secret-store", "seed"));
-    expect([found.mode & 0o777, found.uid, found.size]).toEqual([0o400, keeper, 32]);
-    expect((await lstat(join(agents, ".secret-store"))).mode & 0o777).toBe(0o700);
+  it("the seed lies in a closed directory of the store's own, and nowhere in the agents' tree", async () => {
+    await (await start()).declare([agent("lal", { A: "generated:16" })]);
+    const found = await lstat(join(own, "seed"));
+    expect([found.mode & 0o777, found.uid, found.size]).toEqual([0o400, me, 32]);
+    expect((await lstat(own)).mode & 0o777).toBe(0o700);
+    expect(await readdir(own)).toEqual(["seed"]);
+    expect(await readdir(agents)).toEqual(["lal"]);
+  });
+
+  it("without a directory for the seed the store does not start, and says what to mount", async () => {
+    await rm(own, { recursive: true });
+    await expect(start()).rejects.toThrow(/cannot be kept in .*secret-store .*: mount a directory/);
+  });
+
+  it("the directory of agents is closed to other users of the host; one that is not ours is only reported", async () => {
+    const lines = createLog("secret-store", (line) => log.push(line));
+    await chmod(agents, 0o755);
+    await closeDirectory(agents, lines);
+    expect((await lstat(agents)).mode & 0o777).toBe(0o700);
+    expect(log).toEqual([]);
+    await closeDirectory(join(root, "none"), lines);
+    expect(log.join()).toContain("directory-open");
+  });
+
+  it("how each secret stands is told beside it, without values, and the generation does not move for that", async () => {
+    await writeFile(join(files, "key"), canary);
+    const store = await start();
+    const [key, op] = [`file:${files}/key`, "op://agents/lal/token"];
+    await store.declare([agent("lal", { A: key, B: op })]);
+    const found = await lstat(place("lal", "status.json"));
+    expect([found.mode & 0o777, found.uid]).toEqual([0o444, me]);
+    expect(JSON.parse(await text("lal", "status.json"))).toEqual({
+      secrets: [
+        { name: "A", reference: key, state: "delivered" },
+        {
+          name: "B",
+          reference: op,
+          state: "missing",
+          reason: expect.stringMatching(/^not configured/),
+        },
+      ],
+    });
+    expect(await text("lal", "status.json")).not.toContain("canary");
+    const before = await text("lal", "generation");
+    await store.declare([agent("lal", { A: key, B: "env:NOT_PUSHED" })]);
+    expect(await text("lal", "status.json")).toContain("berth secrets push");
+    expect(await text("lal", "generation")).toBe(before);
+    const { ino } = await lstat(place("lal", "status.json"));
+    await (await start()).declare([agent("lal", { A: key, B: "env:NOT_PUSHED" })]);
+    expect((await lstat(place("lal", "status.json"))).ino).toBe(ino);
   });
 
   it("a file that somebody took away or changed is put right", async () => {
@@ -200,7 +250,7 @@ describe("delivery", () => {
     ]);
     const directory = (await lstat(join(agents, "lal", "secrets"))).ino;
     await store.declare([agent("lal", { B: reference }), agent("data", { A: reference })]);
-    expect(await list("lal")).toEqual(["B", "generation"]);
+    expect(await list("lal")).toEqual(["B", "generation", "status.json"]);
     await (await start()).declare([agent("lal", {})]);
     expect(await list("lal")).toEqual(["generation"]);
     expect(await list("data")).toEqual([]);
@@ -253,7 +303,8 @@ describe("delivery", () => {
         }
         for (const [name, keys] of Object.entries(steps.at(-1) ?? {})) {
           const there = await list(name).catch(() => []);
-          expect(there.filter((file) => file !== "generation")).toEqual([...(keys ?? [])].sort());
+          const about = ["generation", "status.json"];
+          expect(there.filter((file) => !about.includes(file))).toEqual([...(keys ?? [])].sort());
         }
       }),
       { numRuns: 40 },
@@ -357,7 +408,7 @@ describe("what cannot be resolved", () => {
   it("one missing secret does not keep back the agent's others", async () => {
     const store = await start();
     await store.declare([agent("lal", { A: "op://a/b/c", B: "generated:16" })]);
-    expect(await list("lal")).toEqual(["B", "generation"]);
+    expect(await list("lal")).toEqual(["B", "generation", "status.json"]);
   });
 
   it("a file that is withdrawn at its source is withdrawn from the agent", async () => {
@@ -495,7 +546,7 @@ describe("no value is shown", () => {
     expect(value.reveal()).toBe(canary);
   });
 
-  it("by the log, the states or the generation file, in plain, base64 or hex", async () => {
+  it("by the log, the states, the generation or the status file, in plain, base64 or hex", async () => {
     await writeFile(join(files, "key"), canary);
     const store = await start();
     await store.declare([agent("lal", { A: `file:${files}/key`, B: "env:B", C: "op://a/b/c" })]);
@@ -503,7 +554,8 @@ describe("no value is shown", () => {
     await store.declare([agent("lal", { A: `file:${files}/none` })]);
     await store.declare([]);
     await store.declare([agent("lal", { A: `file:${files}/key` })]);
-    const all = [...log, JSON.stringify(store.states), await text("lal", "generation")].join("\n");
+    const about = [await text("lal", "generation"), await text("lal", "status.json")];
+    const all = [...log, JSON.stringify(store.states), ...about].join("\n");
     expect(log.length).toBeGreaterThan(3);
     for (const form of [
       canary,

@@ -134,7 +134,8 @@ describe("more than one request on a connection", () => {
     const exec = "POST /containers/berth-dev-lal/exec HTTP/1.1\r\nHost: x\r\n\r\n";
     const answer = await sendRaw(harness.port, `${list}\r\n${exec}`);
     expect(statuses(answer)).toEqual([200, 403]);
-    expect(since()).toMatchObject({ asked: ["GET /v1.41/containers/json"], allowed: 1, denied: 1 });
+    // A list that is permitted asks the Engine, and is not worth a line of the audit.
+    expect(since()).toMatchObject({ asked: ["GET /v1.41/containers/json"], allowed: 0, denied: 1 });
   });
 
   it("what follows a refused one is not answered", async () => {

@@ -16,6 +16,11 @@ const script = `
   console.log(JSON.stringify({ group, uid: process.getuid(), ids: field("Uid"), groups: field("Groups"), effective: field("CapEff") }));
 `;
 
+const ownerAndMode = (path: string) => {
+  const { uid, gid, mode } = statSync(path);
+  return [uid, gid, mode & 0o777];
+};
+
 describe("giving up root", () => {
   it("keeps the socket's group and nothing else; who is not root to begin with changes nothing", () => {
     const directory = mkdtempSync(join(tmpdir(), "sp-rights-"));
@@ -38,7 +43,8 @@ describe("giving up root", () => {
           groups: String(gid),
           effective: "0000000000000000",
         });
-        expect(statSync(join(directory, "egress-gateway")).uid).toBe(10001);
+        expect(ownerAndMode(directory)).toEqual([10001, 10001, 0o700]);
+        expect(ownerAndMode(join(directory, "egress-gateway"))).toEqual([10001, 10001, 0o755]);
       } else {
         expect(left).toMatchObject({ uid: process.getuid?.() });
         expect(left.group).toBeUndefined();

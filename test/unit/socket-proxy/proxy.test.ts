@@ -1,5 +1,6 @@
 import http from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ClientLimits } from "../../../services/socket-proxy/limits.ts";
 import { imageId } from "./engine-double.ts";
 import { eventually, type Harness, lalId, startHarness } from "./harness.ts";
 import { outsideLanguage } from "./language.ts";
@@ -368,6 +369,42 @@ describe("streams", () => {
     quick.destroy();
   });
 
+  it("wait and logs are for agents: a part of the platform has neither", async () => {
+    const { inspect } = harness.agent();
+    const labels = (inspect.Config as { Labels: Record<string, string> }).Labels;
+    labels["berth.component"] = "postgres";
+    delete labels["berth.agent"];
+    inspect.Name = "/berth-dev-postgres";
+    const seen = await harness.ask("/containers/berth-dev-postgres/json");
+    expect(seen.status).toBe(200);
+    for (const [path, method] of [
+      ["logs?stdout=1", "GET"],
+      ["wait", "POST"],
+    ] as const) {
+      const { status, text } = await harness.ask(`/containers/berth-dev-postgres/${path}`, method);
+      expect([status, message(text)]).toEqual([403, expect.stringContaining("[not-an-agent]")]);
+    }
+    expect(harness.engine.asked().filter((call) => /logs|wait/.test(call))).toEqual([]);
+  });
+
+  it("a client has 16 streams at most; the next is refused until one has ended, others are not touched", async () => {
+    const streams = await Promise.all(Array.from({ length: 16 }, () => open("/events")));
+    const refused = await harness.ask("/events");
+    expect([refused.status, message(refused.text)]).toEqual([
+      429,
+      expect.stringContaining("[streams]"),
+    ]);
+    expect(harness.audit.at(-1)).toMatchObject({ decision: "deny", rule: "streams", status: 429 });
+    expect((await harness.ask("/_ping")).status).toBe(200);
+    (await open("/events", "GET", "secret-store")).destroy();
+    streams[0]?.destroy();
+    let last = await open("/events");
+    for (let tries = 0; last.statusCode !== 200 && tries < 50; tries++)
+      last = await open("/events");
+    expect(last.statusCode).toBe(200);
+    for (const stream of [...streams, last]) stream.destroy();
+  });
+
   it("declarations come at once and after each change, to every client", async () => {
     const answer = await open("/berth/declarations?watch=1", "GET", "egress-gateway");
     const lines: unknown[][] = [];
@@ -392,6 +429,55 @@ describe("streams", () => {
     const list = async () =>
       JSON.parse((await harness.ask("/berth/declarations")).text) as unknown[];
     expect(await list()).toHaveLength(1);
+  });
+});
+
+describe("the rate of a client", () => {
+  it("is bounded: 429 in Docker's shape beyond it, on record once a second; other clients are not touched", async () => {
+    let refused = "";
+    for (let count = 0; refused === "" && count < 2_000; count++) {
+      const answer = await harness.ask("/version", "GET", "secret-store");
+      if (answer.status === 429) refused = answer.text;
+      if (count === 150) expect(refused).toBe("");
+    }
+    expect(message(refused)).toMatch(/^berth: version denied: too many requests.*\[rate\]/);
+    const burst = Array.from({ length: 50 }, () => harness.ask("/version", "GET", "secret-store"));
+    expect((await Promise.all(burst)).some(({ status }) => status === 429)).toBe(true);
+    expect(harness.audit.filter(({ rule }) => rule === "rate").length).toBeLessThanOrEqual(2);
+    expect((await harness.ask("/version")).status).toBe(200);
+  });
+
+  it("comes back with time", () => {
+    let now = 0;
+    const limits = new ClientLimits(() => now);
+    const taken = () => {
+      for (let count = 0; ; count++) {
+        try {
+          limits.request();
+        } catch {
+          return count;
+        }
+      }
+    };
+    expect(taken()).toBe(200);
+    now += 1_000;
+    expect(taken()).toBe(50);
+    now += 3_600_000;
+    expect(taken()).toBe(200);
+  });
+});
+
+describe("the audit", () => {
+  it("has no line for what every client asks again and again, and one for its refusal", async () => {
+    const before = harness.audit.length;
+    for (const path of ["/_ping", "/containers/json?all=1", "/berth/declarations"]) {
+      expect((await harness.ask(path)).status).toBe(200);
+    }
+    expect(harness.audit.slice(before)).toEqual([]);
+    expect((await harness.ask("/containers/json?all=1", "GET", "secret-store")).status).toBe(403);
+    expect(harness.audit.at(-1)).toMatchObject({ decision: "deny", verb: "list", rule: "grant" });
+    await harness.ask("/version");
+    expect(harness.audit.at(-1)).toMatchObject({ decision: "allow", verb: "version" });
   });
 });
 

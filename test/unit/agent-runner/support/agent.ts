@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -62,18 +62,33 @@ const quickTiming: Timing = {
   restartMost: 100,
   secretPatience: 100,
   selfEvery: 100,
+  secretsEvery: 50,
 };
 
 /** A place with a fake server in which an agent can be run, stopped and run again on the same workspace. */
 export class Bench {
-  readonly directory = mkdtempSync(join(tmpdir(), "berth-runner-"));
-  readonly server: FakeMattermost;
+  /** As the secret store sees it: every agent's directory. */
+  readonly agents: string;
+  readonly directory: string;
+  server: FakeMattermost;
   readonly lines: string[] = [];
   #ending: AbortController | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor(declaration: Declaration = declare()) {
+  /** @param agents directory of another bench, to be in one stack with its agent */
+  constructor(declaration: Declaration = declare(), agents?: string) {
+    this.agents = agents ?? mkdtempSync(join(tmpdir(), "berth-runner-"));
+    this.directory = join(this.agents, declaration.name);
+    mkdirSync(this.directory);
     this.server = new FakeMattermost(join(this.directory, "gateway.sock"), declaration);
+  }
+
+  /** Takes the chat server away and puts a new one in its place, which knows nobody: the bot is another user there. */
+  async newServer(): Promise<void> {
+    const { declaration } = this.server;
+    await this.server.close();
+    this.server = new FakeMattermost(join(this.directory, "gateway.sock"), declaration);
+    await this.server.listen();
   }
 
   get workspace(): string {
@@ -143,6 +158,6 @@ export class Bench {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop().catch(() => {});
     await this.server.close();
-    rmSync(this.directory, { recursive: true, force: true });
+    rmSync(this.agents, { recursive: true, force: true });
   }
 }
