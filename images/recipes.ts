@@ -187,7 +187,7 @@ export const recipes: Readonly<Record<ImageName, Recipe>> = {
     ],
   }),
   "secret-store": serviceImage("secret-store", {
-    mounts: [directory(Path.agentsRun), directory(Path.proxyRun)],
+    mounts: [directory(Path.agentsRun), directory(Path.proxyRun), directory(Path.secretStoreRun)],
   }),
   "admin-bridge": serviceImage("admin-bridge", {
     uid: Uid.mattermost,
