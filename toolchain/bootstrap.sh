@@ -23,7 +23,7 @@ npm_ci() {
     (cd "$1" && PATH=$machine_path "${limit[@]}" npm ci --ignore-scripts --engine-strict=false --fetch-retries=1 \
       --no-audit --no-fund --loglevel=error) >"$log" 2>&1 </dev/null && return 0
     grep -qE 'EINTEGRITY|EUSAGE|EBADPLATFORM|CERT' "$log" && break
-    sleep "$try"
+    [ "$try" = 3 ] || sleep "$try"
   done
   head -n 20 "$log" >&2 # what follows is npm's usage
   fail "npm could not install the packages of $1 (above: why); check the network and run this again"

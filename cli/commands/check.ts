@@ -4,11 +4,14 @@ import { Stages, terminal } from "../console.ts";
 import { root } from "../paths.ts";
 import { run } from "../run.ts";
 
+/** What the compiler remembers from one check to the next. */
+const buildInfo = "node_modules/.cache/check.tsbuildinfo";
+
 /** What has to hold before every commit: name, program of node_modules, arguments. */
 const checks = [
-  ["types", "tsc", ["--noEmit"]],
+  ["types", "tsc", ["--noEmit", "--incremental", "--tsBuildInfoFile", buildInfo]],
   ["lint", "biome", ["check", "--error-on-warnings", "."]],
-  ["unused code", "knip", []],
+  ["unused code", "knip", ["--cache"]],
   ["fast tests", "vitest", ["run", "--project", "fast", "--reporter=dot"]],
 ] as const;
 
