@@ -8,7 +8,7 @@ const readme = readFileSync(`${root}/README.md`, "utf8");
 
 describe("the README", () => {
   it("names every config key and no other", () => {
-    const named = [...readme.matchAll(/^\| `berth:(\w+)` \|/gm)].map((match) => match[1]);
+    const named = [...readme.matchAll(/^\| `berth:(\w+)`\s*\|/gm)].map((match) => match[1]);
     expect(named.sort()).toEqual([...configKeys].sort());
   });
 
