@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Command, readArguments } from "../command.ts";
 import { Stages, terminal } from "../console.ts";
@@ -7,12 +8,15 @@ import { run } from "../run.ts";
 /** What the compiler remembers from one check to the next. */
 const buildInfo = "node_modules/.cache/check.tsbuildinfo";
 
+/** Tests wait more than they compute: a small machine needs more workers than the one that vitest would take there. */
+const workers = Math.max(4, availableParallelism() - 1);
+
 /** What has to hold before every commit: name, program of node_modules, arguments. */
 const checks = [
   ["types", "tsc", ["--noEmit", "--incremental", "--tsBuildInfoFile", buildInfo]],
   ["lint", "biome", ["check", "--error-on-warnings", "."]],
   ["unused code", "knip", ["--cache"]],
-  ["fast tests", "vitest", ["run", "--project", "fast", "--reporter=dot"]],
+  ["fast tests", "vitest", ["run", "--project", "fast", "--reporter=dot", `--maxWorkers=${workers}`]],
 ] as const;
 
 /** Types, lint, unused code and the fast tests, side by side; no Engine. */

@@ -56,7 +56,7 @@ export const up: Command = {
 
 /** Most rounds of mending after a run that was cut off. */
 const maxRepairs = 6;
-const upArgs = ["up", "--yes", "--skip-preview", "--suppress-outputs"];
+const upArgs = ["up", "--yes", "--skip-preview", "--parallel", "32", "--suppress-outputs"];
 
 async function pulumiUp(
   context: StackContext,
