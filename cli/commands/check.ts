@@ -16,7 +16,11 @@ const checks = [
   ["types", "tsc", ["--noEmit", "--incremental", "--tsBuildInfoFile", buildInfo]],
   ["lint", "biome", ["check", "--error-on-warnings", "."]],
   ["unused code", "knip", ["--cache"]],
-  ["fast tests", "vitest", ["run", "--project", "fast", "--reporter=dot", `--maxWorkers=${workers}`]],
+  [
+    "fast tests",
+    "vitest",
+    ["run", "--project", "fast", "--reporter=dot", `--maxWorkers=${workers}`],
+  ],
 ] as const;
 
 /** Types, lint, unused code and the fast tests, side by side; no Engine. */
