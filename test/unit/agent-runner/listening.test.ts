@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { forward } from "../../../services/agent-runner/forwarder.ts";
@@ -282,7 +282,8 @@ describe("the connection", () => {
     await bench.greeted();
     await until("online", () => bench.server.open === 1);
     expect([...bench.server.authorizations]).toEqual(["Bearer first-token"]);
-    await writeFile(token, "second-token\n");
+    await writeFile(`${token}.new`, "second-token\n");
+    await rename(`${token}.new`, token); // whole at once, as the gateway replaces it
     bench.server.dropSockets();
     const post = bench.server.say("alice", "@data hello");
     await bench.answered(post.id, "“hello”");
