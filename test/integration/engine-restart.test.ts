@@ -29,6 +29,7 @@ describe.runIf(ours !== undefined)("an Engine that is stopped and started again"
       "operator",
       inject("operatorPassword"),
     );
+    const square = await operator.channel("town-square");
     const direct = await operator.direct("berth");
     const command = await operator.say(direct, "sleep lal");
     await operator.answer(direct, "berth", command, /lal/);
@@ -51,13 +52,21 @@ describe.runIf(ours !== undefined)("an Engine that is stopped and started again"
       );
     }
     for (const name of asleep) expect((await inspect(name)).State.Running, name).toBe(false);
-    const square = await operator.channel("town-square");
     const question = await until(
       "the chat to be back",
       () => operator.say(square, "@data after the Engine's restart"),
       90_000,
     );
-    await operator.answer(square, "data", question, /after the Engine's restart/, 90_000);
+    await until(
+      "data's answer",
+      () => operator.answer(square, "data", question, /after the Engine's restart/, 5_000),
+      90_000,
+    );
+    await until(
+      "the bridge to be healthy",
+      async () => (await fetch(`${stack.adminUrl}/api/health`)).ok,
+      90_000,
+    );
     await stack.up({ expectNoChanges: true });
   });
 });
