@@ -1,4 +1,5 @@
 import { describe, expect, inject, it } from "vitest";
+import { imageReference } from "../../images/catalog.ts";
 import { Service } from "../../spec/names.ts";
 import { engine, inspect, logsOf, until } from "../support/engine.ts";
 import { sharedAgents } from "../support/fleet.ts";
@@ -45,6 +46,13 @@ describe("what `pulumi up` made, asked of the Engine", () => {
     expect(Object.keys((await inspect(stack.container("scout"))).NetworkSettings.Networks)).toEqual(
       [net("mattermost-net")],
     );
+  });
+
+  it("A5: an agent's container is made from exactly the image that its declaration names", async () => {
+    const { Config, Image } = await inspect(stack.container("lal"));
+    const declared = imageReference("agent-node");
+    expect(Config.Image).toBe(declared);
+    expect(Image).toBe((await engine<{ Id: string }>(`/images/${declared}/json`)).Id);
   });
 
   it("B21: exactly one container mounts the Docker socket", async () => {

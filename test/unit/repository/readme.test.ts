@@ -40,4 +40,18 @@ describe("the README", () => {
       expect(() => readFileSync(`${root}/${file}`), file).not.toThrow();
     }
   });
+
+  it("A22, B19: the documents say what is not a goal and what is out of scope", () => {
+    const text = (file: string) => readFileSync(`${root}/docs/${file}`, "utf8");
+    expect(text("architecture.md")).toMatch(/Kubernetes is not a goal/);
+    expect(text("security.md")).toMatch(/host root \(B19\)\s*\|\s*out of scope/);
+  });
+
+  it("E35: `npm test` is vitest, with a config of its own", () => {
+    const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, "utf8")) as {
+      scripts: Record<string, string>;
+    };
+    expect(scripts.test).toBe("vitest run");
+    expect(readFileSync(`${root}/vitest.config.ts`, "utf8")).toContain("test/unit/**/*.test.ts");
+  });
 });
