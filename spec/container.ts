@@ -1,5 +1,5 @@
 import { hashOf, type Json } from "./canonical.ts";
-import type { Declaration } from "./declaration.ts";
+import type { AgentNetwork, Declaration, TemplateWorkspace } from "./declaration.ts";
 import { agentDirectory, Label, Network, objectName, Path, Port, Uid } from "./names.ts";
 import type { Limits } from "./presets.ts";
 import { MiB } from "./units.ts";
@@ -160,41 +160,80 @@ export function serviceContainer(args: ServiceArgs): ContainerSpec {
   });
 }
 
+/** What makes one program of an agent's different from another; the hardening is not its choice. */
+export interface ProgramArgs {
+  readonly name: string;
+  readonly image: string;
+  readonly entrypoint: readonly string[];
+  /** Beside what every program of the agent gets. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly limits: Limits;
+  readonly network: AgentNetwork;
+  readonly workspace: TemplateWorkspace;
+  readonly restart: "no" | "unless-stopped";
+}
+
 /**
  * Renders an agent from its declaration alone: what Pulumi makes and what the socket proxy compares with.
  * Nothing in the result depends on chat, egress or secrets, so a change of those leaves the container alone.
  */
 export function agentContainer(declaration: Declaration): ContainerSpec {
-  const { stack, name, limits } = declaration;
+  const { stack, name } = declaration;
   const command = "command" in declaration.program ? declaration.program.command : undefined;
-  const onNetwork =
-    declaration.network === "mattermost" ? objectName(stack, Network.mattermost) : undefined;
-  const binds = [`${workspaceVolume(stack, name)}:${Path.workspace}`];
-  if (declaration.network !== "none")
-    binds.push(`${agentDirectory(stack, name)}:${Path.agentRun}:ro`);
-  return sealLabels({
+  return programContainer(declaration, {
     name: objectName(stack, name),
-    Image: declaration.image,
-    User: `${Uid.agent}:${Uid.agent}`,
-    Entrypoint:
+    image: declaration.image,
+    entrypoint:
       declaration.runner || !command
         ? ["/usr/local/bin/node", "/opt/berth/agent-runner.mjs"]
         : command,
+    env: {},
+    labels: { [Label.component]: "agent" },
+    limits: declaration.limits,
+    network: declaration.network,
+    workspace: "shared",
+    restart: "unless-stopped",
+  });
+}
+
+/** Renders a program of an agent's: sealed as the agent is, with no more of the agent's than `args` says. */
+export function programContainer(declaration: Declaration, args: ProgramArgs): ContainerSpec {
+  const { stack, name: agent } = declaration;
+  const onNetwork =
+    args.network === "mattermost" ? objectName(stack, Network.mattermost) : undefined;
+  const readOnly = args.workspace === "read-only" ? ":ro" : "";
+  const binds = [
+    ...(args.workspace === "scratch"
+      ? []
+      : [`${workspaceVolume(stack, agent)}:${Path.workspace}${readOnly}`]),
+    ...(args.network === "none" ? [] : [`${agentDirectory(stack, agent)}:${Path.agentRun}:ro`]),
+  ];
+  const tmpfs = tmpfsOptions(args.limits.tmpBytes);
+  return sealLabels({
+    name: args.name,
+    Image: args.image,
+    User: `${Uid.agent}:${Uid.agent}`,
+    Entrypoint: args.entrypoint,
     Cmd: [],
-    Env: environment(agentEnvironment(declaration)),
+    Env: environment({ ...args.env, ...agentEnvironment(agent, args.network) }),
     WorkingDir: Path.workspace,
-    Labels: { [Label.stack]: stack, [Label.component]: "agent", [Label.agent]: name },
+    Labels: { ...args.labels, [Label.stack]: stack, [Label.agent]: agent },
     StopSignal: "SIGTERM",
-    StopTimeout: limits.stopGraceSeconds,
+    StopTimeout: args.limits.stopGraceSeconds,
     Healthcheck: { test: ["NONE"] },
     HostConfig: {
-      ...hardened(limits, []),
+      ...hardened(args.limits, []),
+      RestartPolicy: { Name: args.restart },
       Binds: binds.sort(),
       NetworkMode: onNetwork ?? "none",
-      Tmpfs: { "/tmp": tmpfsOptions(limits.tmpBytes) },
+      Tmpfs: {
+        "/tmp": tmpfs,
+        ...(args.workspace === "scratch" ? { [Path.workspace]: tmpfs } : {}),
+      },
       PortBindings: [],
     },
-    Networks: onNetwork ? { [onNetwork]: [name] } : {},
+    Networks: onNetwork ? { [onNetwork]: [agent] } : {},
   });
 }
 
@@ -203,9 +242,9 @@ export function workspaceVolume(stack: string, agent: string): string {
   return objectName(stack, `${agent}-workspace`);
 }
 
-function agentEnvironment(declaration: Declaration): Record<string, string> {
-  const own = { BERTH_AGENT: declaration.name, HOME: Path.workspace };
-  if (declaration.network === "none") return own;
+function agentEnvironment(agent: string, network: AgentNetwork): Record<string, string> {
+  const own = { BERTH_AGENT: agent, HOME: Path.workspace };
+  if (network === "none") return own;
   const proxy = `http://127.0.0.1:${Port.egressProxy}`;
   const direct = "127.0.0.1,localhost,mattermost";
   return {
@@ -217,13 +256,14 @@ function agentEnvironment(declaration: Declaration): Record<string, string> {
     NO_PROXY: direct,
     no_proxy: direct,
     MATTERMOST_URL:
-      declaration.network === "mattermost"
+      network === "mattermost"
         ? `http://mattermost:${Port.mattermost}`
         : `http://127.0.0.1:${Port.mattermost}`,
   };
 }
 
-function environment(values: Readonly<Record<string, string>>): string[] {
+/** `KEY=value`, sorted. */
+export function environment(values: Readonly<Record<string, string>>): string[] {
   return Object.entries(values)
     .map(([key, value]) => `${key}=${value}`)
     .sort();

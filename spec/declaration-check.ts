@@ -1,48 +1,13 @@
-import { agentNamePattern, reservedNames, stackNamePattern } from "./names.ts";
+import {
+  agentNamePattern,
+  ownTemplate,
+  reservedNames,
+  stackNamePattern,
+  templateNamePattern,
+} from "./names.ts";
+import { problemOfPattern } from "./pattern.ts";
 import { problemOfReference } from "./references.ts";
-
-/** One rule: a value in, its problems out, each with a path relative to the value. */
-type Rule = (value: unknown) => string[];
-
-const text =
-  (pattern: RegExp, wanted: string): Rule =>
-  (value) =>
-    typeof value === "string" && pattern.test(value) ? [] : [`: must be ${wanted}`];
-const oneOf =
-  (...allowed: readonly unknown[]): Rule =>
-  (value) =>
-    allowed.includes(value)
-      ? []
-      : [`: must be one of ${allowed.map((a) => JSON.stringify(a)).join(", ")}`];
-const whole =
-  (least: number, most: number): Rule =>
-  (value) =>
-    Number.isInteger(value) && (value as number) >= least && (value as number) <= most
-      ? []
-      : [`: must be a whole number from ${least} to ${most}`];
-const list =
-  (rule: Rule, least = 0, most = 256): Rule =>
-  (value) => {
-    if (!Array.isArray(value) || value.length < least || value.length > most) {
-      return [`: must be a list of ${least} to ${most} items`];
-    }
-    return value.flatMap((item, i) => rule(item).map((p) => `[${i}]${p}`));
-  };
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-const object =
-  (rules: Record<string, Rule>, optional: readonly string[] = []): Rule =>
-  (value) => {
-    if (!isRecord(value)) return [": must be an object"];
-    const unknown = Object.keys(value)
-      .filter((key) => !Object.hasOwn(rules, key))
-      .map((key) => `.${key}: is not known`);
-    const wrong = Object.entries(rules).flatMap(([key, rule]) => {
-      if (!Object.hasOwn(value, key)) return optional.includes(key) ? [] : [`.${key}: is missing`];
-      return rule(value[key]).map((p) => `.${key}${p}`);
-    });
-    return [...unknown, ...wrong];
-  };
+import { isRecord, list, object, oneOf, type Rule, record, text, whole } from "./rules.ts";
 
 /** User names of Mattermost. */
 export const userPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
@@ -57,6 +22,11 @@ export const imagePattern =
 /** Any image reference, names that move (`name:tag`) included. */
 export const movingImagePattern =
   /^[a-z0-9][a-zA-Z0-9._-]*(:[0-9]{1,5})?(\/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$/;
+/**
+ * Names of parameters. Their own prefix keeps a client from setting what programs take as code or configuration
+ * (`LD_PRELOAD`, `NODE_OPTIONS`, `GIT_…`): a list of those would never be whole.
+ */
+export const parameterPattern = /^TASK_[A-Z0-9_]{1,48}$/;
 /** Names of environment variables. */
 export const environmentPattern = /^[A-Z][A-Z0-9_]{0,63}$/;
 
@@ -89,6 +59,60 @@ const name: Rule = (value) => {
 };
 const flag = oneOf(true, false);
 
+const limits = (leastGrace: number): Rule =>
+  object({
+    memoryBytes: whole(16 * 1024 * 1024, 2 ** 45),
+    nanoCpus: whole(10_000_000, 1024e9),
+    pids: whole(8, 65_536),
+    tmpBytes: whole(1024 * 1024, 2 ** 40),
+    stopGraceSeconds: whole(leastGrace, 3600),
+  });
+const instances = object({ max: whole(1, 100), timeoutSeconds: whole(10, 7 * 24 * 3600) });
+const parameter = object(
+  {
+    pattern: (value) => {
+      const problem = problemOfPattern(value);
+      return problem ? [`: ${problem}`] : [];
+    },
+    maxLength: whole(1, 4096),
+    optional: oneOf(true),
+  },
+  ["optional"],
+);
+/** Environment of a template's own: no name that a client could give, or that berth gives. */
+const templateEnvironmentPattern =
+  /^(?!TASK_|BERTH_|HOME$|MATTERMOST_URL$|(HTTPS?|NO)_PROXY$)[A-Z][A-Z0-9_]{0,63}$/;
+const templateRules = object({
+  preset: oneOf("worker", "sandbox"),
+  image: text(
+    imagePattern,
+    "a stack image or a reference by digest (name@sha256:…), never a moving tag",
+  ),
+  command: list(argument, 1, 64),
+  env: record(
+    templateEnvironmentPattern,
+    "a name like LOG_LEVEL that berth does not set itself",
+    argument,
+    64,
+  ),
+  parameters: record(parameterPattern, "a name like TASK_ID", parameter, 32),
+  limits: limits(1),
+  network: oneOf("sealed", "none"),
+  workspace: oneOf("shared", "read-only", "scratch"),
+  instances,
+});
+const templates: Rule = (value) => [
+  ...(isRecord(value) && Object.hasOwn(value, ownTemplate)
+    ? [`.${ownTemplate}: is the agent itself`]
+    : []),
+  ...record(
+    templateNamePattern,
+    "1 to 31 of a-z, 0-9, -, a letter first",
+    templateRules,
+    16,
+  )(value),
+];
+
 const rules: Record<string, Rule> = {
   version: oneOf(1),
   stack: text(stackNamePattern, "a stack name"),
@@ -103,13 +127,7 @@ const rules: Record<string, Rule> = {
   program,
   activation: oneOf("always", "on-demand", "manual"),
   preset: oneOf("agent", "worker", "sandbox"),
-  limits: object({
-    memoryBytes: whole(16 * 1024 * 1024, 2 ** 45),
-    nanoCpus: whole(10_000_000, 1024e9),
-    pids: whole(8, 65_536),
-    tmpBytes: whole(1024 * 1024, 2 ** 40),
-    stopGraceSeconds: whole(30, 3600),
-  }),
+  limits: limits(30),
   chat: object({
     channels: list(text(channelPattern, "a channel name")),
     trigger: oneOf("mention", "all"),
@@ -127,7 +145,11 @@ const rules: Record<string, Rule> = {
   ),
   secrets,
   workspace: object({ retain: flag }),
+  instances,
+  templates,
 };
+
+const optional = ["allowMovingTag", "instances", "templates"];
 
 /** The same, where the declaration says itself that its image may move. */
 const rulesForMovingTag: Record<string, Rule> = {
@@ -138,7 +160,14 @@ const rulesForMovingTag: Record<string, Rule> = {
 /** Every problem of a value that should be a declaration, each with its path; none: it is one. */
 export function checkDeclaration(value: unknown): string[] {
   const mayMove = isRecord(value) && value.allowMovingTag === true;
-  return object(mayMove ? rulesForMovingTag : rules, ["allowMovingTag"])(value).map((problem) =>
-    problem.replace(/^[.:]\s*/, ""),
-  );
+  const found = object(mayMove ? rulesForMovingTag : rules, optional)(value);
+  return [...found, ...withoutGateway(value)].map((problem) => problem.replace(/^[.:]\s*/, ""));
+}
+
+/** An agent without a gateway has none to share. */
+function withoutGateway(value: unknown): string[] {
+  if (!isRecord(value) || value.network !== "none" || !isRecord(value.templates)) return [];
+  return Object.entries(value.templates)
+    .filter(([, template]) => isRecord(template) && template.network === "sealed")
+    .map(([name]) => `.templates.${name}.network: the agent has no gateway; write "none"`);
 }

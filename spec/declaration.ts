@@ -29,6 +29,43 @@ export interface Chat {
   readonly access: Access;
 }
 
+/** What the instances of a template have of the agent's workspace; `scratch`: nothing, theirs is empty and in RAM. */
+export type TemplateWorkspace = "shared" | "read-only" | "scratch";
+
+/** What a client may choose of an instance: the value of one environment variable. Not for secrets: it shows in inspect. */
+export interface Parameter {
+  /** What the whole value must look like; see spec/pattern.ts. */
+  readonly pattern: string;
+  /** In characters. */
+  readonly maxLength: number;
+  /** The parameter may be left out; the variable is then not set. */
+  readonly optional?: true;
+}
+
+/** How many containers may be made of a template at a time, and for how long each. */
+export interface InstanceLimits {
+  readonly max: number;
+  /** From the create on. The socket proxy then stops and removes the container. */
+  readonly timeoutSeconds: number;
+}
+
+/** A kind of container that is made on demand, for an agent's work: a worker or a sandbox. */
+export interface Template {
+  readonly preset: "worker" | "sandbox";
+  /** Full image reference, one that never moves. */
+  readonly image: string;
+  /** Entry point and its arguments, all of it: no client adds to it. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** By environment variable, `TASK_…`. */
+  readonly parameters: Readonly<Record<string, Parameter>>;
+  readonly limits: Limits;
+  /** `sealed`: the agent's own gateway socket and secrets. `none`: nothing. */
+  readonly network: "sealed" | "none";
+  readonly workspace: TemplateWorkspace;
+  readonly instances: InstanceLimits;
+}
+
 /**
  * All that the services know of an agent, as it stands in the label of its declaration volume.
  * Complete in itself: the container is rendered from it alone. It holds secret references, never values.
@@ -55,6 +92,10 @@ export interface Declaration {
   /** Environment name → reference (`op://…`, `file:…`, `env:…`, `generated:…`). */
   readonly secrets: Readonly<Record<string, string>>;
   readonly workspace: { readonly retain: boolean };
+  /** Further containers of the agent itself. Absent: none. */
+  readonly instances?: InstanceLimits;
+  /** Workers and sandboxes, by name. Absent: none. */
+  readonly templates?: Readonly<Record<string, Template>>;
 }
 
 /** The text for the label. @throws Error that names the size where it is over {@link maxDeclarationBytes} */

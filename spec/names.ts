@@ -12,14 +12,30 @@ export const Label = {
   declaration: "berth.declaration",
   /** The `PidsLimit` to enforce, since the docker provider has no input for it. */
   pids: "berth.pids",
-  /** Hash of the rendered container: a silent provider update becomes a replacement. */
+  /** Hash of the rendered container: a silent provider update becomes a replacement. On an instance: its template's. */
   config: "berth.config",
+  /** Template that an instance was made from; with the agent's name it is the whole id. Only the socket proxy sets these. */
+  template: "berth.template",
+  /** Name of an instance among those of its template. */
+  instance: "berth.instance",
+  /** Client of the socket proxy that asked for the instance. */
+  client: "berth.client",
+  /** Canonical JSON of an instance's parameters. */
+  parameters: "berth.parameters",
+  /** When an instance's lease ends, in Unix seconds. */
+  lease: "berth.lease",
 } as const;
 
 /** Names of agents, bots and socket directories. Two characters at least: the Engine's own rule for names. */
 export const agentNamePattern = /^[a-z][a-z0-9-]{1,30}$/;
 /** Names of stacks: they become part of container names and host paths. */
 export const stackNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
+/** Names of an agent's templates. */
+export const templateNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
+/** Names of instances, among those of a template. */
+export const instanceNamePattern = /^[a-z0-9][a-z0-9-]{0,30}$/;
+/** The template that every agent has: the agent itself. */
+export const ownTemplate = "agent";
 /** Names that the platform itself uses in Mattermost or on the networks; no agent may take one. */
 export const reservedNames: readonly string[] = [
   "admin",
@@ -62,6 +78,16 @@ export type Network = (typeof Network)[keyof typeof Network];
 /** Name of an Engine object of a stack: `berth-dev-lal`. */
 export function objectName(stack: string, part: string): string {
   return `berth-${stack}-${part}`;
+}
+
+/** What a template is called outside of its declaration: `lal.review`. Agent names hold no dot. */
+export function templateId(agent: string, template: string): string {
+  return `${agent}.${template}`;
+}
+
+/** Name of an instance's container: `berth-dev-lal.review.7f3a`. */
+export function instanceName(stack: string, template: string, instance: string): string {
+  return `${objectName(stack, template)}.${instance}`;
 }
 
 /** Host directory of a stack's sockets. On RAM; the toolchain makes the parent 0700. */
