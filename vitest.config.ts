@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** The suites by what they prove; see test/README.md. `contract` and `integration` need an Engine. */
+/** The suites by what they prove; see test/README.md. `contract`, `engine` and `integration` need an Engine. */
 export default defineConfig({
   test: {
     projects: [
@@ -20,6 +20,16 @@ export default defineConfig({
           testTimeout: 30_000,
           hookTimeout: 120_000,
           fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "engine",
+          include: ["test/engine/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+          pool: "forks",
         },
       },
       {

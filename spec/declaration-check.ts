@@ -5,7 +5,7 @@ import {
   stackNamePattern,
   templateNamePattern,
 } from "./names.ts";
-import { problemOfPattern } from "./pattern.ts";
+import { problemOfPattern, readPattern } from "./pattern.ts";
 import { problemOfReference } from "./references.ts";
 import { isRecord, list, object, oneOf, type Rule, record, text, whole } from "./rules.ts";
 
@@ -68,7 +68,7 @@ const limits = (leastGrace: number): Rule =>
     stopGraceSeconds: whole(leastGrace, 3600),
   });
 const instances = object({ max: whole(1, 100), timeoutSeconds: whole(10, 7 * 24 * 3600) });
-const parameter = object(
+const parameterRules = object(
   {
     pattern: (value) => {
       const problem = problemOfPattern(value);
@@ -79,6 +79,15 @@ const parameter = object(
   },
   ["optional"],
 );
+const parameter: Rule = (value) => {
+  const wrong = parameterRules(value);
+  if (wrong.length > 0) return wrong;
+  const { pattern, maxLength } = value as { pattern: string; maxLength: number };
+  const { shortest } = readPattern(pattern);
+  return shortest > maxLength
+    ? [`.maxLength: is ${maxLength}, and the pattern needs at least ${shortest} characters`]
+    : [];
+};
 /** Environment of a template's own: no name that a client could give, or that berth gives. */
 const templateEnvironmentPattern =
   /^(?!TASK_|BERTH_|HOME$|MATTERMOST_URL$|(HTTPS?|NO)_PROXY$)[A-Z][A-Z0-9_]{0,63}$/;
@@ -103,7 +112,7 @@ const templateRules = object({
 });
 const templates: Rule = (value) => [
   ...(isRecord(value) && Object.hasOwn(value, ownTemplate)
-    ? [`.${ownTemplate}: is the agent itself`]
+    ? [`.${ownTemplate}: is the agent itself; choose another name`]
     : []),
   ...record(
     templateNamePattern,
@@ -161,7 +170,9 @@ const rulesForMovingTag: Record<string, Rule> = {
 export function checkDeclaration(value: unknown): string[] {
   const mayMove = isRecord(value) && value.allowMovingTag === true;
   const found = object(mayMove ? rulesForMovingTag : rules, optional)(value);
-  return [...found, ...withoutGateway(value)].map((problem) => problem.replace(/^[.:]\s*/, ""));
+  return [...found, ...withoutGateway(value), ...withoutContainer(value)].map((problem) =>
+    problem.replace(/^[.:]\s*/, ""),
+  );
 }
 
 /** An agent without a gateway has none to share. */
@@ -170,4 +181,21 @@ function withoutGateway(value: unknown): string[] {
   return Object.entries(value.templates)
     .filter(([, template]) => isRecord(template) && template.network === "sealed")
     .map(([name]) => `.templates.${name}.network: the agent has no gateway; write "none"`);
+}
+
+/** An agent that the operator runs himself has no container to have more of, and no workspace volume to share. */
+function withoutContainer(value: unknown): string[] {
+  if (!isRecord(value) || value.driver !== "local") return [];
+  const sharing = Object.entries(isRecord(value.templates) ? value.templates : {}).filter(
+    ([, template]) => isRecord(template) && template.workspace !== "scratch",
+  );
+  return [
+    ...(value.instances === undefined
+      ? []
+      : ['.instances: an agent with driver "local" has no container; leave it out']),
+    ...sharing.map(
+      ([name]) =>
+        `.templates.${name}.workspace: an agent with driver "local" has no workspace volume; write "scratch"`,
+    ),
+  ];
 }

@@ -1,5 +1,5 @@
 import { canonicalJson, type Json } from "./canonical.ts";
-import { Service } from "./names.ts";
+import { clientNamePattern, Service } from "./names.ts";
 import { list, object, oneOf, record, text, whole } from "./rules.ts";
 import { CPU, GiB, MiB } from "./units.ts";
 
@@ -118,7 +118,10 @@ const observer: ClientGrant = {
   quotas: { ...observerQuotas, ...noInstances },
 };
 
-/** The rights of a stack's own parts: the admin bridge has the whole language, the others follow the declarations. */
+/**
+ * The rights of a stack's own parts: the admin bridge has the whole language but `kill`, which it does not need (it stops);
+ * the others follow the declarations.
+ */
 export function renderGrants(options: GrantOptions = {}): GrantsDocument {
   const stack = { ...defaultStackQuotas, ...options.stack };
   return {
@@ -126,7 +129,7 @@ export function renderGrants(options: GrantOptions = {}): GrantsDocument {
     clients: {
       [Service.adminBridge]: {
         listener: "tcp",
-        verbs: [...verbs],
+        verbs: verbs.filter((verb) => verb !== "kill"),
         templates: ["*"],
         services: true,
         quotas: { ...observerQuotas, streams: 256, ...stack },
@@ -152,8 +155,6 @@ const instanceRules = {
   nanoCpus: whole(0, most),
   pids: whole(0, most),
 };
-/** Client names: listeners and directories are called after them. */
-export const clientNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
 /** What `templates` of a grant may hold. */
 export const templateGrantPattern = /^(\*|[a-z][a-z0-9-]{1,30}\.(\*|[a-z][a-z0-9-]{0,30}))$/;
 const rule = object({

@@ -30,6 +30,12 @@ export interface Instance {
   readonly leaseEnds: number;
 }
 
+/** Ids of all templates of a declaration. */
+export function templateIdsOf({ name, instances, templates }: Declaration): string[] {
+  const names = [...(instances ? [ownTemplate] : []), ...Object.keys(templates ?? {})];
+  return names.map((template) => templateId(name, template));
+}
+
 /** All templates of a declaration, sorted by id: the agent itself where it may have further containers, and those it declares. */
 export function templatesOf(declaration: Declaration): InstanceTemplate[] {
   const { stack, name: agent, instances } = declaration;
@@ -52,7 +58,7 @@ export function templatesOf(declaration: Declaration): InstanceTemplate[] {
       image: template.image,
       entrypoint: template.command,
       env: template.env,
-      labels: { [Label.component]: template.preset, [Label.template]: name },
+      labels: { [Label.component]: template.preset, [Label.template]: id },
       limits: template.limits,
       network: template.network,
       workspace: template.workspace,
@@ -82,16 +88,20 @@ export function templateHash(template: InstanceTemplate): string {
 export function instanceContainer(template: InstanceTemplate, instance: Instance): ContainerSpec {
   const { container, declaration } = template;
   const fixed = container.Env.map((entry) => entry.split(/=(.*)/s, 2));
+  const values = Object.fromEntries(
+    Object.entries(instance.parameters).filter(([key]) => Object.hasOwn(template.parameters, key)),
+  );
   return {
     ...container,
     name: instanceName(declaration.stack, template.id, instance.name),
-    Env: environment({ ...Object.fromEntries(fixed), ...instance.parameters }),
+    // The template's own last: no parameter takes the place of one, whatever it is called.
+    Env: environment({ ...values, ...Object.fromEntries(fixed) }),
     Labels: {
       ...container.Labels,
-      [Label.template]: template.name,
+      [Label.template]: template.id,
       [Label.instance]: instance.name,
       [Label.client]: instance.client,
-      [Label.parameters]: canonicalJson(instance.parameters),
+      [Label.parameters]: canonicalJson(values),
       [Label.lease]: String(instance.leaseEnds),
     },
   };

@@ -14,7 +14,7 @@ export const Label = {
   pids: "berth.pids",
   /** Hash of the rendered container: a silent provider update becomes a replacement. On an instance: its template's. */
   config: "berth.config",
-  /** Template that an instance was made from; with the agent's name it is the whole id. Only the socket proxy sets these. */
+  /** Whole id of the template that an instance was made from. This and the labels below are the socket proxy's own. */
   template: "berth.template",
   /** Name of an instance among those of its template. */
   instance: "berth.instance",
@@ -34,6 +34,8 @@ export const stackNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
 export const templateNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
 /** Names of instances, among those of a template. */
 export const instanceNamePattern = /^[a-z0-9][a-z0-9-]{0,30}$/;
+/** Names of the socket proxy's clients: listeners and directories are called after them. */
+export const clientNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
 /** The template that every agent has: the agent itself. */
 export const ownTemplate = "agent";
 /** Names that the platform itself uses in Mattermost or on the networks; no agent may take one. */
@@ -117,6 +119,8 @@ export const Path = {
   secretStoreRun: "/run/berth/secret-store",
   /** Where the socket proxy sees the directories of its unix-socket clients. */
   proxyRun: "/run/berth/proxy",
+  /** Where the socket proxy keeps its audit; nobody else mounts it. */
+  audit: "/audit",
   /** Where a client of the socket proxy finds its own socket. */
   proxySocket: "/run/berth/proxy/docker.sock",
   /** The admin bridge's socket on which the gateway asks for bot tokens. */

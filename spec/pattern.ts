@@ -19,7 +19,12 @@ interface State {
 
 /** A pattern that was read. */
 export interface Pattern {
-  /** Whether the whole text matches. Time grows with the text's length times the pattern's. */
+  /** Characters of the shortest text that it matches. */
+  readonly shortest: number;
+  /**
+   * Whether the whole text matches. Time grows with the text's length times the pattern's. Control characters (all but
+   * tab and line feed) and halves of surrogate pairs never match, whatever the pattern says.
+   */
   matches(text: string): boolean;
 }
 
@@ -39,7 +44,12 @@ export function problemOfPattern(source: unknown): string | undefined {
 /** Reads a pattern. @throws Error that says what is wrong with it */
 export function readPattern(source: string): Pattern {
   const alternatives = read(source);
-  return { matches: (text) => alternatives.some((states) => run(states, text)) };
+  return {
+    shortest: Math.min(
+      ...alternatives.map((states) => states.filter((state) => !state.isOptional).length),
+    ),
+    matches: (text) => alternatives.some((states) => run(states, text)),
+  };
 }
 
 function run(states: readonly State[], text: string): boolean {
@@ -48,10 +58,16 @@ function run(states: readonly State[], text: string): boolean {
   let reached = closure(new Set([0]), states);
   for (const character of text) {
     const code = character.codePointAt(0) ?? 0;
+    if (!isText(code)) return false;
+    // The steps of one repetition share their class, so a character is looked up in it once.
+    const taken = new Map<Takes, boolean>();
     const next = new Set<number>();
     for (const at of reached) {
       const state = states[at];
-      if (!state?.takes(code)) continue;
+      if (!state) continue;
+      const isTaken = taken.get(state.takes) ?? state.takes(code);
+      taken.set(state.takes, isTaken);
+      if (!isTaken) continue;
       next.add(at + 1);
       if (state.isRepeated) next.add(at);
     }
@@ -84,7 +100,9 @@ function read(source: string): State[][] {
       sequence.push({ takes, isOptional: true, isRepeated: false });
     }
     if (alternatives.flat().length > maxStates) {
-      throw new Error(`is too large: its repetitions come to more than ${maxStates} characters`);
+      throw new Error(
+        `is too large: its repetitions come to more than ${maxStates} characters; write + and let maxLength end it`,
+      );
     }
   }
   if (alternatives.some((sequence) => sequence.length === 0)) {
@@ -121,9 +139,11 @@ class Reader {
 
 type Takes = State["takes"];
 
-/** Any character but control characters; tab and line feed are none in this sense. */
-const isText: Takes = (code) =>
-  code >= 0x20 ? code < 0x7f || code > 0x9f : code === 9 || code === 10;
+/** Any character but control characters and halves of pairs; tab and line feed are none in this sense. */
+const isText: Takes = (code) => {
+  if (code < 0x20) return code === 9 || code === 10;
+  return (code < 0x7f || code > 0x9f) && (code < 0xd800 || code > 0xdfff);
+};
 const codeOf = (character: string) => character.codePointAt(0) ?? 0;
 const between = (from: string, to: string): Takes => {
   const [least, most] = [codeOf(from), codeOf(to)];
@@ -131,13 +151,16 @@ const between = (from: string, to: string): Takes => {
   return (code) => code >= least && code <= most;
 };
 const digit = between("0", "9");
-const word: Takes = (code) =>
-  digit(code) || between("a", "z")(code) || between("A", "Z")(code) || code === codeOf("_");
+const letters = [between("a", "z"), between("A", "Z"), between("_", "_")];
+const word: Takes = (code) => digit(code) || letters.some((takes) => takes(code));
 
 function readAtom(reader: Reader): Takes {
   const character = reader.next();
   if (character === "[") return readClass(reader);
-  if (character === "\\") return readEscape(reader);
+  if (character === "\\") {
+    const escaped = readEscape(reader);
+    return typeof escaped === "string" ? between(escaped, escaped) : escaped;
+  }
   if (character === ".") return isText;
   if ("^$()*+?{}]".includes(character)) {
     throw new Error(
@@ -147,14 +170,21 @@ function readAtom(reader: Reader): Takes {
   return between(character, character);
 }
 
-function readEscape(reader: Reader): Takes {
+/** What follows a backslash: a class, or a character that stands for itself. */
+function readEscape(reader: Reader): Takes | string {
   const character = reader.next();
   if (character === "d") return digit;
   if (character === "w") return word;
   if (/[A-Za-z0-9]/.test(character)) {
     throw new Error(`has \\${character}; known are \\d, \\w and a backslash before punctuation`);
   }
-  return between(character, character);
+  return character;
+}
+
+/** A member of a class, whose first character was read: a class itself, or a character. */
+function readMember(reader: Reader, character: string): Takes | string {
+  if (character === "[") throw new Error("has a class within a class");
+  return character === "\\" ? readEscape(reader) : character;
 }
 
 function readClass(reader: Reader): Takes {
@@ -164,20 +194,22 @@ function readClass(reader: Reader): Takes {
     if (character === "]") break;
     if (character === "^" && parts.length === 0)
       throw new Error("has a class with ^: name what may stand there");
-    if (character === "[") throw new Error("has a class within a class");
-    if (character === "\\") {
-      parts.push(readEscape(reader));
-      continue;
-    }
+    const from = readMember(reader, character);
     if (!reader.takes("-")) {
-      parts.push(between(character, character));
+      parts.push(typeof from === "string" ? between(from, from) : from);
       continue;
     }
     if (reader.takes("]")) {
-      parts.push(between(character, character), between("-", "-"));
+      parts.push(typeof from === "string" ? between(from, from) : from, between("-", "-"));
       break;
     }
-    parts.push(between(character, reader.next()));
+    const to = readMember(reader, reader.next());
+    if (typeof from !== "string" || typeof to !== "string") {
+      throw new Error(
+        "has a range from or to a class like \\d; write \\- for the character itself",
+      );
+    }
+    parts.push(between(from, to));
   }
   if (parts.length === 0) throw new Error("has an empty class");
   return (code) => parts.some((takes) => takes(code));

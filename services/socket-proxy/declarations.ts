@@ -2,7 +2,8 @@ import { canonicalJson, type Json } from "../../spec/canonical.ts";
 import { type Declaration, decodeDeclaration } from "../../spec/declaration.ts";
 import { Label } from "../../spec/names.ts";
 import { type Log, reasonOf } from "../common/log.ts";
-import type { Engine } from "./engine.ts";
+import { coalesce } from "./coalesce.ts";
+import type { EnginePort } from "./engine.ts";
 import { type EngineEvents, sleep } from "./events.ts";
 import { asList, asObject, asText, asTexts } from "./json.ts";
 import * as upstream from "./upstream.ts";
@@ -16,50 +17,35 @@ const maxBytes = 32 * 1024 * 1024;
 
 /** The stack's declarations, as they stand in the labels of its volumes. */
 export class Declarations {
-  readonly #engine: Engine;
-  readonly #stack: string;
-  readonly #log: Log;
-  readonly #listeners = new Set<(line: string) => void>();
-  #line: string | undefined;
-  #refused: ReadonlySet<string> = new Set();
-  #running: Promise<readonly Declaration[]> | undefined;
-  #next: Promise<readonly Declaration[]> | undefined;
-
-  constructor(options: { readonly engine: Engine; readonly stack: string; readonly log: Log }) {
-    this.#engine = options.engine;
-    this.#stack = options.stack;
-    this.#log = options.log;
-  }
-
-  /** The last list known, as one line of canonical JSON; undefined before the first look. */
-  get line(): string | undefined {
-    return this.#line;
-  }
-
-  /** Calls `listener` with the whole list after each change. @returns ends it */
-  subscribe(listener: (line: string) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
   /**
    * Looks now. Calls during a look share the one that begins after it, so each caller sees what was there when it called.
    * @throws EngineError
    */
-  refresh(): Promise<readonly Declaration[]> {
-    if (!this.#running) {
-      this.#running = this.#look().finally(() => {
-        this.#running = undefined;
-      });
-      return this.#running;
-    }
-    this.#next ??= this.#running
-      .catch(() => undefined)
-      .then(() => {
-        this.#next = undefined;
-        return this.refresh();
-      });
-    return this.#next;
+  readonly refresh: () => Promise<readonly Declaration[]>;
+  readonly #engine: EnginePort;
+  readonly #stack: string;
+  readonly #log: Log;
+  readonly #listeners = new Set<(declarations: readonly Declaration[]) => void>();
+  #known: readonly Declaration[] | undefined;
+  #line: string | undefined;
+  #refused: ReadonlySet<string> = new Set();
+
+  constructor(options: { readonly engine: EnginePort; readonly stack: string; readonly log: Log }) {
+    this.#engine = options.engine;
+    this.#stack = options.stack;
+    this.#log = options.log;
+    this.refresh = coalesce(() => this.#look());
+  }
+
+  /** The last list; undefined before the first look. */
+  get known(): readonly Declaration[] | undefined {
+    return this.#known;
+  }
+
+  /** Calls `listener` with the whole list after each change. @returns ends it */
+  subscribe(listener: (declarations: readonly Declaration[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Keeps the list current until the signal ends it. */
@@ -103,7 +89,8 @@ export class Declarations {
     const line = canonicalJson(declarations as unknown as Json);
     if (line !== this.#line) {
       this.#line = line;
-      for (const listener of this.#listeners) listener(line);
+      this.#known = declarations;
+      for (const listener of this.#listeners) listener(declarations);
     }
     return declarations;
   }

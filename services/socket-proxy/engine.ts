@@ -1,4 +1,5 @@
 import http from "node:http";
+import type { Readable } from "node:stream";
 import type { Log } from "../common/log.ts";
 import { Denial, notFound } from "./denial.ts";
 import type { EngineCall } from "./upstream.ts";
@@ -12,7 +13,6 @@ const deadlineMs = 60_000;
 export interface CallOptions {
   readonly deadlineMs?: number;
   readonly maxBytes?: number;
-  readonly signal?: AbortSignal;
 }
 
 /** The Engine could not be asked, or its answer could not be used. `kind` says which, for the mapping to a client. */
@@ -32,10 +32,32 @@ export class EngineError extends Error {
   }
 }
 
+/** What can be asked of an Engine. Only calls that upstream.ts made are taken. */
+export interface EnginePort {
+  /** Sends a call and reads its JSON answer; undefined for an empty one. @throws EngineError */
+  json(call: EngineCall, options?: CallOptions): Promise<unknown>;
+  /** Sends a call and reads its answer as bytes. @throws EngineError */
+  bytes(call: EngineCall, options?: CallOptions): Promise<Buffer>;
+  /** Sends a call whose answer is a status only. @returns the status, 2xx or 304 @throws EngineError */
+  status(call: EngineCall, options?: CallOptions): Promise<number>;
+  /**
+   * Sends a call and gives its open answer, for `wait`, `logs` and `events`. No deadline once it has begun.
+   * @throws EngineError where the Engine refuses or does not begin to answer in time
+   */
+  stream(call: EngineCall, signal: AbortSignal): Promise<Readable>;
+}
+
 /** The Engine behind its unix socket. It sends what upstream.ts made, and nothing else. */
-export class Engine {
+export class Engine implements EnginePort {
   readonly #socketPath: string;
   readonly #log: Log | undefined;
+  /** Reads go over connections that stay open; whatever changes something has one of its own, so it is never sent twice. */
+  readonly #reads = new http.Agent({
+    keepAlive: true,
+    maxSockets: 64,
+    maxFreeSockets: 8,
+    timeout: 30_000,
+  });
 
   /** @param log gets what the Engine says when it refuses, which no client does */
   constructor(socketPath: string, log?: Log) {
@@ -43,46 +65,57 @@ export class Engine {
     this.#log = log;
   }
 
-  /** Sends a call and reads its JSON answer; undefined for an empty one. @throws EngineError */
   async json(call: EngineCall, options: CallOptions = {}): Promise<unknown> {
-    const { text } = await this.#read(call, options);
-    if (text === "") return undefined;
+    const { body } = await this.#read(call, options);
+    if (body.length === 0) return undefined;
     try {
-      return JSON.parse(text) as unknown;
+      return JSON.parse(body.toString("utf8")) as unknown;
     } catch {
       throw new EngineError("unusable", "the Engine's answer is no JSON");
     }
   }
 
-  /** Sends a call whose answer is a status only. @returns the status, 2xx or 304 @throws EngineError */
+  async bytes(call: EngineCall, options: CallOptions = {}): Promise<Buffer> {
+    return (await this.#read(call, options)).body;
+  }
+
   async status(call: EngineCall, options: CallOptions = {}): Promise<number> {
     return (await this.#read(call, options)).status;
   }
 
-  async #read(call: EngineCall, options: CallOptions): Promise<{ status: number; text: string }> {
-    const late = AbortSignal.timeout(options.deadlineMs ?? deadlineMs);
-    const signal = options.signal ? AbortSignal.any([late, options.signal]) : late;
+  async #read(call: EngineCall, options: CallOptions): Promise<{ status: number; body: Buffer }> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), options.deadlineMs ?? deadlineMs);
     try {
-      const answer = await this.#send(call, signal);
-      const text = await readAll(answer, options.maxBytes ?? maxAnswerBytes);
+      const answer = await this.#ask(call, late.signal);
+      const body = await readAll(answer, options.maxBytes ?? maxAnswerBytes);
       const status = answer.statusCode ?? 0;
-      if ((status >= 200 && status < 300) || status === 304) return { status, text };
-      throw this.#refusal(call, status, text);
+      if ((status >= 200 && status < 300) || status === 304) return { status, body };
+      throw this.#refusal(call, status, body);
     } catch (error) {
-      if (late.aborted) throw new EngineError("late", "the Engine did not answer in time");
+      if (late.signal.aborted) throw new EngineError("late", "the Engine did not answer in time");
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  /**
-   * Sends a call and gives its open answer, for `wait`, `logs` and `events`. No deadline once it has begun.
-   * @throws EngineError where the Engine refuses or does not begin to answer in time
-   */
+  /** A connection that stayed open may be one that the Engine has closed meanwhile: a read is then asked once more, anew. */
+  async #ask(call: EngineCall, signal: AbortSignal): Promise<http.IncomingMessage> {
+    if (call.method !== "GET") return this.#send(call, signal, false);
+    try {
+      return await this.#send(call, signal, this.#reads);
+    } catch (error) {
+      if (signal.aborted || !(error instanceof ReusedConnection)) throw error;
+      return this.#send(call, signal, false);
+    }
+  }
+
   async stream(call: EngineCall, signal: AbortSignal): Promise<http.IncomingMessage> {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), deadlineMs);
     try {
-      const answer = await this.#send(call, AbortSignal.any([signal, late.signal]));
+      const answer = await this.#send(call, AbortSignal.any([signal, late.signal]), false);
       if (answer.statusCode === 200) return answer;
       throw this.#refusal(call, answer.statusCode ?? 0, await readAll(answer, maxAnswerBytes));
     } catch (error) {
@@ -93,7 +126,8 @@ export class Engine {
     }
   }
 
-  #refusal({ method, path }: EngineCall, status: number, text: string): EngineError {
+  #refusal({ method, path }: EngineCall, status: number, body: Buffer): EngineError {
+    const text = body.toString("utf8");
     if (status < 400 || status > 599) {
       return new EngineError("unusable", `the Engine answered with status ${status}`, status);
     }
@@ -106,13 +140,17 @@ export class Engine {
     return new EngineError("refused", `the Engine refused (status ${status})`, status, cause);
   }
 
-  #send(call: EngineCall, signal: AbortSignal): Promise<http.IncomingMessage> {
+  #send(
+    call: EngineCall,
+    signal: AbortSignal,
+    agent: http.Agent | false,
+  ): Promise<http.IncomingMessage> {
     return new Promise((resolve, reject) => {
       const headers: Record<string, string | number> = { host: "docker" };
       if (call.body !== undefined) {
         headers["content-type"] = "application/json";
         headers["content-length"] = Buffer.byteLength(call.body);
-      } else if (call.method === "POST") {
+      } else if (call.method !== "GET") {
         headers["content-length"] = 0;
       }
       const request = http.request({
@@ -120,7 +158,7 @@ export class Engine {
         method: call.method,
         path: call.path,
         headers,
-        agent: false,
+        agent,
         signal,
         maxHeaderSize: 16 * 1024,
       });
@@ -130,13 +168,25 @@ export class Engine {
         socket.destroy();
         reject(new EngineError("unusable", "the Engine wanted to switch protocols"));
       });
-      request.on("error", () => reject(new EngineError("down", "the Engine does not answer")));
+      request.on("error", () => {
+        const reused = request.reusedSocket;
+        reject(
+          reused ? new ReusedConnection() : new EngineError("down", "the Engine does not answer"),
+        );
+      });
       request.end(call.body);
     });
   }
 }
 
-async function readAll(answer: http.IncomingMessage, most: number): Promise<string> {
+/** A connection that had served before broke before it gave an answer. */
+class ReusedConnection extends EngineError {
+  constructor() {
+    super("down", "the Engine does not answer");
+  }
+}
+
+async function readAll(answer: http.IncomingMessage, most: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   let size = 0;
   try {
@@ -150,7 +200,7 @@ async function readAll(answer: http.IncomingMessage, most: number): Promise<stri
     if (error instanceof EngineError) throw error;
     throw new EngineError("down", "the Engine broke off its answer");
   }
-  return Buffer.concat(parts).toString("utf8");
+  return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
 }
 
 /** What the Engine's own words can mean. They are matched, never passed on: they name foreign objects and paths. */

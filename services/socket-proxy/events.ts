@@ -1,5 +1,5 @@
 import type { Log } from "../common/log.ts";
-import type { Engine } from "./engine.ts";
+import type { EnginePort } from "./engine.ts";
 import { asNumber, asObject, asText, asTexts } from "./json.ts";
 import * as upstream from "./upstream.ts";
 
@@ -28,12 +28,12 @@ const maxLineBytes = 256 * 1024;
 
 /** One subscription to the Engine's events, shared by all who need them. */
 export class EngineEvents {
-  readonly #engine: Engine;
+  readonly #engine: EnginePort;
   readonly #log: Log;
   readonly #listeners = new Set<EventListener>();
   #stands = false;
 
-  constructor(engine: Engine, log: Log) {
+  constructor(engine: EnginePort, log: Log) {
     this.#engine = engine;
     this.#log = log;
   }

@@ -1,21 +1,29 @@
-import { Service } from "../../spec/names.ts";
-import { type Verb, verbs } from "./intent.ts";
+import type { Declaration } from "../../spec/declaration.ts";
+import { type ClientGrant, coversTemplate, type GrantsDocument } from "../../spec/grants.ts";
+import { ownTemplate } from "../../spec/names.ts";
+import type { OwnContainer } from "./ownership.ts";
 
-/** The clients of the proxy. Which one it is says the listener, nothing that the client sends. */
-export const clients = [Service.adminBridge, Service.egressGateway, Service.secretStore] as const;
-export type Client = (typeof clients)[number];
+/** A client of the proxy, by name. Which one it is says the listener, nothing that the client sends. */
+export type Client = string;
 
-/** What a client that only follows the declarations needs. */
-const observer: ReadonlySet<Verb> = new Set<Verb>(["ping", "version", "declarations", "events"]);
+/** The grant of a client. @throws Error: a listener without a grant is never made */
+export function grantOf(grants: GrantsDocument, client: Client): ClientGrant {
+  const grant = Object.hasOwn(grants.clients, client) ? grants.clients[client] : undefined;
+  if (!grant) throw new Error(`${client} is no client`);
+  return grant;
+}
 
-/** Verbs by client. A client that is not here has none. */
-const grants: ReadonlyMap<Client, ReadonlySet<Verb>> = new Map<Client, ReadonlySet<Verb>>([
-  [Service.adminBridge, new Set<Verb>(verbs)],
-  [Service.egressGateway, observer],
-  [Service.secretStore, observer],
-]);
+/**
+ * Whether a container exists for a client: parts of the platform where its grant says so, agents by their template, and
+ * of instances only those that it made itself.
+ */
+export function isVisible(grant: ClientGrant, client: Client, own: OwnContainer): boolean {
+  if (own.agent === undefined) return grant.services;
+  if (!own.instance) return coversTemplate(grant, own.agent, ownTemplate);
+  return own.instance.client === client && coversTemplate(grant, own.agent, own.instance.template);
+}
 
-/** Whether a client may use a verb. */
-export function isGranted(client: Client, verb: Verb): boolean {
-  return grants.get(client)?.has(verb) ?? false;
+/** Whether a client may know of an agent's declaration: it has one of its templates. */
+export function isDeclarationVisible(grant: ClientGrant, { name }: Declaration): boolean {
+  return grant.templates.some((item) => item === "*" || item.startsWith(`${name}.`));
 }

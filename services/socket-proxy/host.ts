@@ -1,4 +1,4 @@
-import type { Engine } from "./engine.ts";
+import type { EnginePort } from "./engine.ts";
 import { asObject, asText } from "./json.ts";
 import * as upstream from "./upstream.ts";
 
@@ -20,10 +20,10 @@ function hostFacts(answer: unknown): HostFacts {
   };
 }
 
-const knownHosts = new WeakMap<Engine, HostFacts>();
+const knownHosts = new WeakMap<EnginePort, HostFacts>();
 
 /** Facts of the Engine's host; asked once, since a changed daemon configuration restarts the Engine and us. */
-export async function factsOf(engine: Engine): Promise<HostFacts> {
+export async function factsOf(engine: EnginePort): Promise<HostFacts> {
   const known = knownHosts.get(engine) ?? hostFacts(await engine.json(upstream.info()));
   knownHosts.set(engine, known);
   return known;

@@ -1,22 +1,9 @@
-/** What a client can ask for: the whole language. A verb that is not here does not exist. */
-export const verbs = [
-  "ping",
-  "version",
-  "list",
-  "inspect",
-  "start",
-  "stop",
-  "wait",
-  "logs",
-  "events",
-  "image",
-  "network",
-  "declarations",
-] as const;
-export type Verb = (typeof verbs)[number];
+import type { Verb } from "../../spec/grants.ts";
+import type { Parameters } from "../../spec/instance.ts";
+import type { StrictJson } from "./strict-json.ts";
 
 /** Verbs that change something: their audit record is written first, or they do not happen. */
-export const mutations: ReadonlySet<Verb> = new Set<Verb>(["start", "stop"]);
+export const mutations: ReadonlySet<Verb> = new Set<Verb>(["create", "start", "stop", "kill"]);
 
 /** A container as the client named it; what it means is settled by ownership, never by the Engine. */
 interface Named {
@@ -40,6 +27,10 @@ export interface Filters {
 export const waitConditions = ["not-running", "next-exit", "removed"] as const;
 export type WaitCondition = (typeof waitConditions)[number];
 
+/** Signals that can be sent to an agent's own process. */
+export const killSignals = ["TERM", "INT", "KILL", "HUP"] as const;
+export type KillSignal = (typeof killSignals)[number];
+
 export interface LogOptions {
   readonly stdout: boolean;
   readonly stderr: boolean;
@@ -52,6 +43,23 @@ export interface LogOptions {
   readonly until?: string;
 }
 
+/** What a client wants made, before it is looked at against the templates. */
+export type CreateRequest =
+  | {
+      readonly form: "native";
+      /** Whole id of the template: `lal.review`. */
+      readonly template: string;
+      readonly instance: string | undefined;
+      readonly parameters: Parameters;
+    }
+  | {
+      readonly form: "docker";
+      /** Of the query. */
+      readonly name: string | undefined;
+      /** Compared with the template and then thrown away. */
+      readonly body: { readonly [key: string]: StrictJson };
+    };
+
 /** A request that was understood: verb and typed parameters, nothing of the client's own bytes beside names. */
 export type Intent =
   | { readonly verb: "ping" }
@@ -63,11 +71,17 @@ export type Intent =
       readonly filters: Filters;
     }
   | ({ readonly verb: "inspect" } & Named)
+  | { readonly verb: "create"; readonly wanted: CreateRequest }
   | ({ readonly verb: "start" } & Named)
   | ({ readonly verb: "stop"; readonly graceSeconds: number | undefined } & Named)
+  | ({ readonly verb: "kill"; readonly signal: KillSignal } & Named)
   | ({ readonly verb: "wait"; readonly condition: WaitCondition } & Named)
   | ({ readonly verb: "logs"; readonly options: LogOptions } & Named)
+  | ({ readonly verb: "stats" } & Named)
   | { readonly verb: "events"; readonly filters: Filters }
   | { readonly verb: "image"; readonly reference: string }
   | ({ readonly verb: "network" } & Named)
-  | { readonly verb: "declarations"; readonly watch: boolean };
+  | { readonly verb: "declarations"; readonly watch: boolean }
+  | { readonly verb: "alerts" }
+  | { readonly verb: "metrics" }
+  | { readonly verb: "audit" };

@@ -1,43 +1,82 @@
-import { Denial } from "./denial.ts";
+import { Transform, type TransformCallback } from "node:stream";
+import type { ClientQuotas, Suspension, Verb } from "../../spec/grants.ts";
+import { Denial, forbidden, isProbe } from "./denial.ts";
 
-/** What one client may ask for. All of it together is far more than the services need, and little for the Engine. */
-const clientLimits = {
-  /** Requests a second in the long run. */
-  perSecond: 50,
-  /** Requests at once after a quiet time: a bridge that starts asks for every agent. */
-  burst: 200,
-  /** Answers that stay open: `wait`, `logs`, `events`, the watch of declarations. */
-  streams: 16,
-} as const;
+/** What a suspended client can still ask: whether the proxy is there, and what people are told about it. */
+const spared: ReadonlySet<string> = new Set<Verb>(["ping", "alerts"]);
 
 /** How much one client asks for, so that no client can keep the proxy or the Engine from the others. */
 export class ClientLimits {
+  readonly #quotas: ClientQuotas;
+  readonly #suspension: Suspension;
   readonly #now: () => number;
-  #left: number = clientLimits.burst;
+  #left: number;
   #at: number;
   #streams = 0;
   #recordedAt = Number.NEGATIVE_INFINITY;
+  #probes: number[] = [];
+  #suspendedUntil = Number.NEGATIVE_INFINITY;
+  /** When the bytes that were let through so far would have been sent at the allowed speed. */
+  #sentUntil = 0;
 
   /** @param now a clock that never goes back, in ms */
-  constructor(now: () => number = () => performance.now()) {
+  constructor(
+    quotas: ClientQuotas,
+    suspension: Suspension,
+    now: () => number = () => performance.now(),
+  ) {
+    this.#quotas = quotas;
+    this.#suspension = suspension;
     this.#now = now;
+    this.#left = quotas.requestBurst;
     this.#at = now();
+  }
+
+  /** Answers that are open. */
+  get streams(): number {
+    return this.#streams;
+  }
+
+  get isSuspended(): boolean {
+    return this.#now() < this.#suspendedUntil;
+  }
+
+  /** @throws Denial 403 while the client is suspended and the verb is not one that is spared */
+  checkSuspension(verb: string): void {
+    if (!this.isSuspended || spared.has(verb)) return;
+    const seconds = Math.ceil((this.#suspendedUntil - this.#now()) / 1000);
+    throw forbidden(
+      "suspended",
+      `too many forbidden requests; answered again in ${seconds} seconds`,
+    );
+  }
+
+  /** Counts a refusal. @returns whether the client is suspended by it, now and not before */
+  noteRefusal(denial: Denial): boolean {
+    if (!isProbe(denial) || this.isSuspended) return false;
+    const now = this.#now();
+    const since = now - this.#suspension.windowSeconds * 1000;
+    this.#probes = [...this.#probes.filter((at) => at > since), now];
+    if (this.#probes.length < this.#suspension.denials) return false;
+    this.#probes = [];
+    this.#suspendedUntil = now + this.#suspension.seconds * 1000;
+    return true;
   }
 
   /** Counts a request. @throws Denial 429 */
   request(): void {
     const now = this.#now();
-    const regained = ((now - this.#at) / 1000) * clientLimits.perSecond;
-    this.#left = Math.min(clientLimits.burst, this.#left + regained);
+    const regained = ((now - this.#at) / 1000) * this.#quotas.requestsPerSecond;
+    this.#left = Math.min(this.#quotas.requestBurst, this.#left + regained);
     this.#at = now;
-    if (this.#left < 1) throw new Denial(429, rateRule, "too many requests; ask again in a second");
+    if (this.#left < 1) throw new Denial(429, "rate", "too many requests; ask again in a second");
     this.#left -= 1;
   }
 
   /** Runs a stream, as long as it takes. @throws Denial 429 where too many are open */
   async stream(run: () => Promise<void>): Promise<void> {
-    if (this.#streams >= clientLimits.streams) {
-      throw new Denial(429, "streams", `${clientLimits.streams} streams are open already`);
+    if (this.#streams >= this.#quotas.streams) {
+      throw new Denial(429, "streams", `${this.#quotas.streams} streams are open already`);
     }
     this.#streams += 1;
     try {
@@ -47,14 +86,32 @@ export class ClientLimits {
     }
   }
 
-  /** Whether a refusal goes on record: of those for the rate one a second, or the flood would be in the record instead. */
+  /** Lets bytes through at the client's speed, whatever stream they are of; the rest waits at the Engine. */
+  throttle(): Transform {
+    const delay = (bytes: number) => this.#delayOf(bytes);
+    return new Transform({
+      transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback) {
+        const waitMs = delay(chunk.length);
+        if (waitMs <= 0) done(null, chunk);
+        else setTimeout(() => done(null, chunk), waitMs);
+      },
+    });
+  }
+
+  /** How long so many bytes have to wait, in ms. A second's worth may go at once. */
+  #delayOf(bytes: number): number {
+    const now = this.#now();
+    const costMs = (bytes / this.#quotas.streamBytesPerSecond) * 1000;
+    this.#sentUntil = Math.max(this.#sentUntil, now - 1000) + costMs;
+    return this.#sentUntil - now;
+  }
+
+  /** Whether a refusal goes on record: of those for rate or suspension one a second, or the flood would be in the record instead. */
   isRecorded(denial: Denial): boolean {
-    if (denial.rule !== rateRule) return true;
+    if (denial.rule !== "rate" && denial.rule !== "suspended") return true;
     const now = this.#now();
     if (now - this.#recordedAt < 1000) return false;
     this.#recordedAt = now;
     return true;
   }
 }
-
-const rateRule = "rate";

@@ -1,7 +1,7 @@
 import { Label } from "../../spec/names.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import type { Audit } from "./audit.ts";
-import { type Engine, EngineError } from "./engine.ts";
+import { EngineError, type EnginePort } from "./engine.ts";
 import type { EngineEvents } from "./events.ts";
 import { asObject } from "./json.ts";
 import { lookup, type OwnContainer, ownContainers, ownName, pick } from "./ownership.ts";
@@ -12,13 +12,13 @@ const width = 4;
 
 /** Puts the pids limit of every container of the stack in force: the docker provider has no input for it. */
 export class PidsLimits {
-  readonly #engine: Engine;
+  readonly #engine: EnginePort;
   readonly #stack: string;
   readonly #log: Log;
   readonly #audit: Audit;
 
   constructor(options: {
-    readonly engine: Engine;
+    readonly engine: EnginePort;
     readonly stack: string;
     readonly log: Log;
     readonly audit: Audit;

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import type { ProxyConfig } from "./config.ts";
 
 /**
- * Makes the clients' directories, then gives up root for good: the socket's own group is all that is kept.
+ * Makes the clients' directories and the audit's, then gives up root for good: the socket's own group is all that is kept.
  * Does nothing where the process is not root to begin with.
  * @returns the group of the Docker socket; undefined: nothing was given up
  * @throws Error where rights are left over; the process must end then
@@ -28,7 +28,7 @@ export async function dropPrivileges(config: ProxyConfig): Promise<number | unde
  * host gets to the sockets. Without `CAP_FOWNER`, and without `CAP_DAC_OVERRIDE`, root changes only what it owns: so each is
  * taken, changed, and given away, from the second start on too.
  */
-async function makeDirectories({ listeners, uid }: ProxyConfig): Promise<void> {
+async function makeDirectories({ listeners, uid, auditDirectory }: ProxyConfig): Promise<void> {
   const children = listeners.flatMap((item) => ("directory" in item ? [item.directory] : []));
   const parents = [...new Set(children.map((child) => dirname(child)))];
   for (const parent of parents) {
@@ -43,6 +43,19 @@ async function makeDirectories({ listeners, uid }: ProxyConfig): Promise<void> {
     await chown(child, uid, uid);
   }
   for (const parent of parents) await chown(parent, uid, uid);
+  await makePrivate(auditDirectory, uid);
+}
+
+/** The user's own directory. One that cannot be made is no end: opening the audit fails then, and says why. */
+async function makePrivate(directory: string, uid: number): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true });
+    await chown(directory, 0, 0);
+    await chmod(directory, 0o700);
+    await chown(directory, uid, uid);
+  } catch {
+    // A volume that is full or read-only: reads are answered all the same.
+  }
 }
 
 /** @throws Error that names what is left of the former rights */

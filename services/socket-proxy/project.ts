@@ -11,7 +11,16 @@ import { apiVersion } from "./upstream.ts";
  */
 
 /** Labels that are shown. The rest may come from an image. */
-const shownLabels = [Label.stack, Label.component, Label.agent, Label.pids, Label.config];
+const shownLabels = [
+  Label.stack,
+  Label.component,
+  Label.agent,
+  Label.pids,
+  Label.config,
+  Label.template,
+  Label.instance,
+  Label.lease,
+];
 const plain = /^[A-Za-z0-9 ._:/@+-]*$/;
 const time = /^[0-9TZ:.+-]*$/;
 const digest = /^sha256:[0-9a-f]{64}$/;
@@ -117,6 +126,28 @@ export function projectInspect(own: OwnContainer, answer: unknown): JsonObject {
         networkNames(inspected.NetworkSettings).map((name) => [name, {}]),
       ),
     },
+  };
+}
+
+/** One reading of a container's counters. */
+export function projectStats(own: OwnContainer, answer: unknown): JsonObject {
+  const stats = asObject(answer);
+  const cpu = asObject(stats.cpu_stats);
+  const memory = asObject(stats.memory_stats);
+  const pids = asObject(stats.pids_stats);
+  return {
+    id: own.id,
+    name: `/${own.name}`,
+    read: asText(stats.read, time),
+    num_procs: asNumber(stats.num_procs),
+    pids_stats: { current: asNumber(pids.current), limit: asNumber(pids.limit) },
+    cpu_stats: {
+      cpu_usage: { total_usage: asNumber(asObject(cpu.cpu_usage).total_usage) },
+      system_cpu_usage: asNumber(cpu.system_cpu_usage),
+      online_cpus: asNumber(cpu.online_cpus),
+    },
+    precpu_stats: { cpu_usage: { total_usage: 0 } },
+    memory_stats: { usage: asNumber(memory.usage), limit: asNumber(memory.limit) },
   };
 }
 

@@ -1,25 +1,25 @@
 import { randomBytes } from "node:crypto";
+import type { Verb } from "../../spec/grants.ts";
 import { reasonOf } from "../common/log.ts";
 import { visible } from "./audit.ts";
 import { Denial, forbidden } from "./denial.ts";
 import { denialOf } from "./engine.ts";
-import { type Client, clients, isGranted } from "./grants.ts";
-import { type Intent, mutations, type Verb } from "./intent.ts";
-import { ClientLimits } from "./limits.ts";
+import { type Client, grantOf } from "./grants.ts";
+import { type Intent, mutations } from "./intent.ts";
+import type { ClientLimits } from "./limits.ts";
+import type { Parts, Permission, Subject } from "./parts.ts";
 import { route } from "./route.ts";
-import { type Parts, type Permission, serve } from "./serve.ts";
-import { checkFraming, type Handlers, sendDenial } from "./transport.ts";
+import { serve } from "./serve.ts";
+import { checkFraming, type Handlers, readBody, sendDenial } from "./transport.ts";
 
-/** The way of a request: table, grant, framing, then its intent; each refusal is recorded and answered here. */
-export function createHandlers(parts: Parts): Handlers {
-  const { audit, log } = parts;
+/**
+ * The way of a request: suspension, table, grant, framing, rate, body, then its intent; each refusal is recorded, counted
+ * and answered here.
+ * @param limitsOf what a client has used of its quotas
+ */
+export function createHandlers(parts: Parts, limitsOf: (client: Client) => ClientLimits): Handlers {
+  const { alerts, audit, grants, log, metrics } = parts;
   const nextId = requestIds();
-  const limits = new Map(clients.map((client) => [client, new ClientLimits()]));
-  const limitsOf = (client: Client) => {
-    const found = limits.get(client);
-    if (!found) throw new Error(`${client} is no client`);
-    return found;
-  };
 
   const recordDenial = (
     client: Client,
@@ -31,47 +31,90 @@ export function createHandlers(parts: Parts): Handlers {
     const head = { client, request: id, verb, rule: denial.rule, status: denial.status };
     const fields = denial.fields.length > 0 ? { fields: denial.fields } : {};
     audit.note({ phase: "decision", decision: "deny", ...head, asked, ...fields });
-    if (denial.rule === "verify") audit.note({ phase: "alert", ...head, asked, ...fields });
+    if (denial.rule === "verify") {
+      audit.note({ phase: "alert", ...head, asked, ...fields });
+      alerts.raise("mismatch", client, `${asked}: ${denial.message}`);
+    }
+  };
+  /** What comes from elsewhere is not its client's doing. */
+  const countDenial = (client: Client, id: string, denial: Denial): void => {
+    if (denial.rule === "source" || !limitsOf(client).noteRefusal(denial)) return;
+    const { denials, windowSeconds, seconds } = grants.suspension;
+    const words = `${client} asked for what is forbidden ${denials} times within ${windowSeconds} seconds and is not answered for ${seconds} seconds`;
+    audit.note({ phase: "alert", client, request: id, verb: "suspend", rule: "suspended" });
+    log.error("client-suspended", { client, request: id });
+    alerts.raise("suspended", client, words);
+  };
+  let auditAlertAt = Number.NEGATIVE_INFINITY;
+  const alertAudit = (client: Client): void => {
+    const now = performance.now();
+    if (now - auditAlertAt < 60_000) return;
+    auditAlertAt = now;
+    alerts.raise(
+      "audit",
+      client,
+      "audit records cannot be written; nothing is started or stopped until they can",
+    );
   };
 
   return {
     async request(client, request, response) {
+      const began = performance.now();
       const id = nextId();
       const method = request.method ?? "";
       const target = request.url ?? "";
-      const { intent, denial, verb } = route(method, target);
-      const permission = new RequestPermission(parts, client, id, intent);
+      const routed = route(method, target);
+      const { verb } = routed;
+      const permission = new RequestPermission(parts, client, id);
       const limit = limitsOf(client);
+      let rule = "";
       try {
-        if (denial) throw denial;
-        if (!isGranted(client, intent.verb)) {
+        limit.checkSuspension(verb);
+        if ("denial" in routed) throw routed.denial;
+        const grant = grantOf(grants, client);
+        if (!grant.verbs.includes(routed.verb)) {
           throw forbidden("grant", `${client} is not granted this verb`);
         }
-        checkFraming(request);
+        const takesBody = "read" in routed;
+        const length = checkFraming(request, takesBody);
         // Counted here: what is refused above costs neither the Engine nor the other clients anything.
         limit.request();
-        await serve(parts, intent, { id, request, response, permission, limit });
+        // Up to here without a pause: what is refused is refused before the bytes behind it are looked at.
+        const body = length > 0 ? await readBody(request, takesBody) : undefined;
+        const intent = takesBody ? routed.read(body ?? new Uint8Array()) : routed.intent;
+        permission.intent = intent;
+        await serve(parts, intent, { id, client, grant, request, response, permission, limit });
         permission.result(response.statusCode);
       } catch (error) {
         const refusal = response.destroyed ? gone : denialOf(error);
-        if (refusal.rule === "internal") {
+        rule = refusal.rule;
+        if (rule === "internal") {
           log.error("request-failed", { request: id, verb, reason: reasonOf(error) });
         }
+        if (rule === "audit") alertAudit(client);
         // A request that was permitted has its decision on record already; what became of it is a result.
-        if (permission.given) permission.result(refusal.status, refusal.rule);
+        if (permission.given) permission.failed(refusal, visible(method, target));
         else if (limit.isRecorded(refusal)) {
           recordDenial(client, id, verb, refusal, visible(method, target));
         }
+        countDenial(client, id, refusal);
         sendDenial(request, response, { id, verb, denial: refusal });
       }
+      metrics.request(client, verb, rule, (performance.now() - began) / 1000);
     },
 
     refused(client, method, target, transportDenial) {
       const id = nextId();
       const routed = target === "" ? undefined : route(method, target);
-      const denial = routed?.denial ?? transportDenial;
+      const fromTable =
+        routed && "denial" in routed && transportDenial.rule !== "source"
+          ? routed.denial
+          : undefined;
+      const denial = fromTable ?? transportDenial;
       const verb = routed?.verb ?? "request";
       recordDenial(client, id, verb, denial, visible(method, target));
+      countDenial(client, id, denial);
+      metrics.request(client, verb, denial.rule, 0);
       return { id, verb, denial };
     },
   };
@@ -81,36 +124,58 @@ export function createHandlers(parts: Parts): Handlers {
 const gone = new Denial(499, "client-gone", "the client went away");
 
 /** Asked again and again by every client, and no secret from any: permitted, they are not worth a line. */
-const unrecorded: ReadonlySet<Verb> = new Set(["ping", "list", "declarations"]);
+const unrecorded: ReadonlySet<Verb> = new Set(["ping", "list", "declarations", "metrics"]);
 
 /** Writes the one decision record of a request, before anything is done for it. */
 class RequestPermission implements Permission {
   given = false;
+  /** Known once the request is read; nothing is permitted before. */
+  intent: Intent | undefined;
   readonly #parts: Parts;
-  readonly #head: { readonly client: Client; readonly request: string; readonly verb: string };
-  readonly #isMutation: boolean;
-  readonly #isUnrecorded: boolean;
+  readonly #client: Client;
+  readonly #request: string;
+  #about: Subject = {};
 
-  constructor(parts: Parts, client: Client, request: string, intent: Intent | undefined) {
+  constructor(parts: Parts, client: Client, request: string) {
     this.#parts = parts;
-    this.#head = { client, request, verb: intent?.verb ?? "" };
-    this.#isUnrecorded = intent !== undefined && unrecorded.has(intent.verb);
-    this.#isMutation = intent !== undefined && mutations.has(intent.verb);
+    this.#client = client;
+    this.#request = request;
   }
 
-  give(
-    about: { readonly object?: string; readonly id?: string; readonly agent?: string } = {},
-  ): void {
-    const record = { phase: "decision", decision: "allow", ...this.#head, ...about } as const;
+  give(about: Subject = {}): void {
+    this.#about = about;
+    const record = { ...this.#head, phase: "decision", decision: "allow", ...about } as const;
     if (this.#isMutation) this.#parts.audit.require(record);
     else if (!this.#isUnrecorded) this.#parts.audit.note(record);
     this.given = true;
   }
 
-  result(status: number, rule?: string): void {
-    if (!this.#isMutation && rule === undefined) return;
-    const failed = rule === undefined ? {} : { rule };
-    this.#parts.audit.note({ phase: "result", ...this.#head, status, ...failed });
+  /** Records how a permitted mutation went. */
+  result(status: number): void {
+    if (this.#isMutation) this.#parts.audit.note({ ...this.#head, phase: "result", status });
+  }
+
+  /** Records what went wrong with a permitted request; a container that is not as declared is an alert, too. */
+  failed({ status, rule, fields, message }: Denial, asked: string): void {
+    const { audit, alerts } = this.#parts;
+    const names = fields.length > 0 ? { fields } : {};
+    const record = { ...this.#head, status, rule, ...names };
+    audit.note({ ...record, phase: "result" });
+    if (rule !== "verify") return;
+    audit.note({ ...record, ...this.#about, phase: "alert", asked });
+    alerts.raise("mismatch", this.#client, `${this.#about.object ?? asked}: ${message}`);
+  }
+
+  get #head() {
+    return { client: this.#client, request: this.#request, verb: this.intent?.verb ?? "request" };
+  }
+
+  get #isMutation(): boolean {
+    return this.intent !== undefined && mutations.has(this.intent.verb);
+  }
+
+  get #isUnrecorded(): boolean {
+    return this.intent !== undefined && unrecorded.has(this.intent.verb);
   }
 }
 

@@ -1,5 +1,7 @@
+import type { Verb } from "../../spec/grants.ts";
 import { type Denial, forbidden, malformed } from "./denial.ts";
-import { type Intent, waitConditions } from "./intent.ts";
+import { readDockerCreate, readNativeCreate } from "./instances/read.ts";
+import { type Intent, killSignals, waitConditions } from "./intent.ts";
 import { parseQuery, readFilters, readFlag, readNumber, readTime } from "./query.ts";
 import { apiVersion } from "./upstream.ts";
 
@@ -25,22 +27,34 @@ const dockerWords: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** What a request means: an intent, or a refusal with the verb to name in it. */
+/** What a request means: an intent, one that its body completes, or a refusal with the verb to name in it. */
 export type Routed =
-  | { readonly intent: Intent; readonly denial?: never; readonly verb: string }
-  | { readonly denial: Denial; readonly intent?: never; readonly verb: string };
+  | { readonly verb: Verb; readonly intent: Intent }
+  | {
+      readonly verb: Verb;
+      /** Reads the body. @throws Denial */
+      readonly read: (body: Uint8Array) => Intent;
+    }
+  | { readonly verb: string; readonly denial: Denial };
 
 /** The closed table: method and raw target in, intent or refusal out. Pure. */
 export function route(method: string, target: string): Routed {
   try {
-    const intent = understand(method, target);
-    return { intent, verb: intent.verb };
+    const built = understand(method, target);
+    return "read" in built
+      ? { verb: "create", read: built.read }
+      : { verb: built.verb, intent: built };
   } catch (error) {
     return { denial: error as Denial, verb: refusedVerb(method, target) };
   }
 }
 
-function understand(method: string, target: string): Intent {
+/** A create, whose body is still to come. */
+interface Unread {
+  readonly read: (body: Uint8Array) => Intent;
+}
+
+function understand(method: string, target: string): Intent | Unread {
   const match = targetPattern.exec(target);
   if (!match) throw forbidden("target", "the target is not written as this proxy's language is");
   const [, version, first = "", rest = "", query = ""] = match;
@@ -52,18 +66,20 @@ function understand(method: string, target: string): Intent {
 }
 
 /** Reads the query into the typed intent; may refuse it as malformed. */
-type Build = (query: string) => Intent;
+type Build = (query: string) => Intent | Unread;
 
 function find(method: string, segments: readonly string[]): Build | undefined {
   const [first, second = "", third] = segments;
   if (segments.length === 1) return findPlain(`${method} ${first}`);
   if (first === "containers") {
     if (segments.length === 2 && second === "json" && method === "GET") return buildList;
+    if (segments.length === 2 && second === "create" && method === "POST") return buildCreate;
     if (segments.length === 3 && namePattern.test(second)) {
       return containerVerb(`${method} ${third}`, second);
     }
     return undefined;
   }
+  if (first === "berth" && segments.length === 2) return findOwn(`${method} ${second}`);
   if (method !== "GET") return undefined;
   if (first === "images" && segments.length >= 3 && segments.at(-1) === "json") {
     const reference = segments.slice(1, -1).join("/");
@@ -72,13 +88,25 @@ function find(method: string, segments: readonly string[]): Build | undefined {
   if (first === "networks" && segments.length === 2 && namePattern.test(second)) {
     return (query) => withoutQuery(query, { verb: "network", name: second });
   }
-  if (first === "berth" && segments.length === 2 && second === "declarations") {
+  return undefined;
+}
+
+/** What only this proxy has. */
+function findOwn(request: string): Build | undefined {
+  if (request === "POST instances") {
+    return (query) => {
+      parseQuery(query, []);
+      return { read: (body) => ({ verb: "create", wanted: readNativeCreate(body) }) };
+    };
+  }
+  if (request === "GET declarations") {
     return (query) => ({
       verb: "declarations",
       watch: readFlag(parseQuery(query, ["watch"]), "watch", false),
     });
   }
-  return undefined;
+  const verb = (["alerts", "metrics", "audit"] as const).find((name) => request === `GET ${name}`);
+  return verb && ((query) => withoutQuery(query, { verb }));
 }
 
 function findPlain(request: string): Build | undefined {
@@ -100,6 +128,8 @@ function containerVerb(request: string, name: string): Build | undefined {
       graceSeconds: readNumber(parseQuery(query, ["t"]), "t", 600),
     });
   }
+  if (request === "POST kill") return (query) => buildKill(query, name);
+  if (request === "GET stats") return (query) => buildStats(query, name);
   if (request === "POST wait") return (query) => buildWait(query, name);
   if (request === "GET logs") return (query) => buildLogs(query, name);
   return undefined;
@@ -119,6 +149,30 @@ function buildList(query: string): Intent {
     limit: readNumber(values, "limit", 10_000) ?? 0,
     filters,
   };
+}
+
+function buildCreate(query: string): Unread {
+  const name = parseQuery(query, ["name"]).get("name") || undefined;
+  return { read: (body) => ({ verb: "create", wanted: readDockerCreate(name, body) }) };
+}
+
+function buildKill(query: string, name: string): Intent {
+  const written = parseQuery(query, ["signal"]).get("signal") || "KILL";
+  const signal = killSignals.find((known) => written === known || written === `SIG${known}`);
+  if (!signal) throw malformed("query-value", `"signal" must be one of ${killSignals.join(", ")}`);
+  return { verb: "kill", name, signal };
+}
+
+function buildStats(query: string, name: string): Intent {
+  const values = parseQuery(query, ["stream", "one-shot"]);
+  if (readFlag(values, "stream", true)) {
+    throw malformed(
+      "query-value",
+      "the counters are read once: say stream=0 (docker stats --no-stream)",
+    );
+  }
+  readFlag(values, "one-shot", true);
+  return { verb: "stats", name };
 }
 
 function buildEvents(query: string): Intent {

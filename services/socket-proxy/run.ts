@@ -1,15 +1,28 @@
 import type http from "node:http";
+import { hashOf, type Json } from "../../spec/canonical.ts";
+import { advisoriesFor } from "../../spec/engine-advisories.ts";
+import { Network, objectName } from "../../spec/names.ts";
 import { listenUnix } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
-import { type Audit, createAudit } from "./audit.ts";
+import { Alerts } from "./alerts.ts";
+import type { Audit } from "./audit.ts";
 import type { ProxyConfig } from "./config.ts";
 import { Declarations } from "./declarations.ts";
-import { Engine } from "./engine.ts";
+import { Engine, type EnginePort } from "./engine.ts";
 import { EngineEvents, sleep } from "./events.ts";
+import { Fleet } from "./fleet.ts";
+import { type Client, grantOf } from "./grants.ts";
+import { EndedInstances } from "./instances/ended.ts";
+import { Leases } from "./instances/leases.ts";
+import { Quotas } from "./instances/quotas.ts";
 import { asObject, asText } from "./json.ts";
+import { ClientLimits } from "./limits.ts";
+import { Metrics } from "./metrics.ts";
+import type { Parts } from "./parts.ts";
+import { PeerAddresses } from "./peer.ts";
 import { PidsLimits } from "./pids.ts";
 import { createHandlers } from "./proxy.ts";
-import { createListener } from "./transport.ts";
+import { createListener, type Source } from "./transport.ts";
 import * as upstream from "./upstream.ts";
 
 /** How the proxy tells a dead socket: after a restart of the Engine its own bind may still be the old one. */
@@ -28,36 +41,111 @@ export interface RunningProxy {
   readonly done: Promise<void>;
 }
 
-/** Starts listeners, declarations, pids limits and watchdog. Everything ends with the signal. */
+/** The parts of a proxy, and what each client has used of its quotas. */
+export function createParts(
+  config: Pick<ProxyConfig, "stack" | "grants">,
+  options: { readonly engine: EnginePort; readonly log: Log; readonly audit: Audit },
+): { readonly parts: Parts; readonly limitsOf: (client: Client) => ClientLimits } {
+  const { stack, grants } = config;
+  const { engine, log, audit } = options;
+  const names = Object.keys(grants.clients);
+  const limits = new Map(
+    names.map((name) => [name, new ClientLimits(grantOf(grants, name).quotas, grants.suspension)]),
+  );
+  const limitsOf = (client: Client) => {
+    const found = limits.get(client);
+    if (!found) throw new Error(`${client} is no client`);
+    return found;
+  };
+  const events = new EngineEvents(engine, log);
+  const fleet = new Fleet({ engine, stack, log });
+  const declarations = new Declarations({ engine, stack, log });
+  const ended = new EndedInstances();
+  const metrics = new Metrics();
+  const leases = new Leases({
+    engine,
+    fleet,
+    declarations,
+    ended,
+    audit,
+    log,
+    onEnd: (_own, end) => metrics.leaseEnd(end),
+  });
+  const policy = hashOf(grants as unknown as Json).slice(0, 16);
+  const renderMetrics = () =>
+    metrics.render({
+      instances: leases.count,
+      streams: [...limits.values()].reduce((sum, { streams }) => sum + streams, 0),
+      suspendedClients: [...limits.values()].filter(({ isSuspended }) => isSuspended).length,
+      auditWritable: audit.writable,
+      auditSequence: audit.head().seq,
+      engineEvents: events.stands,
+      policy,
+    });
+  const parts = {
+    stack,
+    grants,
+    engine,
+    events,
+    fleet,
+    declarations,
+    leases,
+    ended,
+    quotas: new Quotas(grants.stack),
+    pids: new PidsLimits({ engine, stack, log, audit }),
+    audit,
+    alerts: new Alerts(),
+    metrics,
+    renderMetrics,
+    log,
+  };
+  return { parts, limitsOf };
+}
+
+/** Starts listeners, declarations, leases, pids limits and watchdog. Everything ends with the signal. */
 export async function startProxy(
   config: ProxyConfig,
   options: {
     readonly log: Log;
     readonly signal: AbortSignal;
-    readonly audit?: Audit;
+    readonly audit: Audit;
     readonly watchdog?: WatchdogConfig;
+    /** Says where the TCP client's connections may come from. @default the Engine's addresses of the client's container */
+    readonly source?: Source;
   },
 ): Promise<RunningProxy> {
   const { log, signal } = options;
   const { stack } = config;
-  const audit = options.audit ?? createAudit();
   const engine = new Engine(config.dockerSocket, log);
-  const events = new EngineEvents(engine, log);
-  const declarations = new Declarations({ engine, stack, log });
-  const pids = new PidsLimits({ engine, stack, log, audit });
-  const handlers = createHandlers({ stack, engine, events, declarations, pids, audit, log });
+  const { parts, limitsOf } = createParts(config, { engine, log, audit: options.audit });
+  const { events, declarations, fleet, leases } = parts;
+  const handlers = createHandlers(parts, limitsOf);
 
   const servers: http.Server[] = [];
   const ports: number[] = [];
   for (const listener of config.listeners) {
-    const server = createListener(listener.client, handlers);
-    servers.push(server);
-    if ("port" in listener) ports.push(await listenTcp(server, listener.host, listener.port));
-    // Every user may connect: who can see the socket is decided by who mounts its directory.
-    else await listenUnix(server, listener.socketPath, 0o666);
+    const { client } = listener;
+    if ("port" in listener) {
+      const network = objectName(stack, Network.socketProxy);
+      const peers = new PeerAddresses({ engine, stack, service: client, network, log });
+      const source = options.source ?? ((address) => peers.allows(address));
+      const server = createListener(client, handlers, source);
+      servers.push(server);
+      ports.push(await listenTcp(server, listener.host, listener.port));
+    } else {
+      const server = createListener(client, handlers);
+      servers.push(server);
+      // Every user may connect: who can see the socket is decided by who mounts its directory.
+      await listenUnix(server, listener.socketPath, 0o666);
+    }
   }
-  const ended = [events.run(signal), declarations.follow(events, signal)];
-  pids.follow(events, signal);
+  const ended = [
+    events.run(signal),
+    declarations.follow(events, signal),
+    fleet.follow(events, signal),
+    leases.follow(signal),
+  ];
+  parts.pids.follow(events, signal);
   const healthy = async () => {
     await engine.status(upstream.probe(), { deadlineMs: 5_000 });
   };
@@ -95,7 +183,13 @@ export async function checkEngine(config: ProxyConfig, log: Log): Promise<void> 
         "use Engine 20.10 or later, but not 29.0 to 29.2",
     );
   }
-  log.info("engine", { version: asText(engine.Version), api: newest });
+  const found = asText(engine.Version);
+  log.info("engine", { version: found, api: newest, spoken: upstream.apiVersion });
+  for (const { id, severity, means, cure } of advisoriesFor(found)) {
+    const about = { id, engine: found, means, cure };
+    if (severity === "bad") log.warn("engine-advisory", about);
+    else log.info("engine-advisory", about);
+  }
 }
 
 async function watch(

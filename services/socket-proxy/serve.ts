@@ -1,61 +1,37 @@
-import type http from "node:http";
-import { agentContainer } from "../../spec/container.ts";
-import type { Declaration } from "../../spec/declaration.ts";
 import { Label, Network, objectName } from "../../spec/names.ts";
-import type { Log } from "../common/log.ts";
-import type { Audit } from "./audit.ts";
-import type { Declarations } from "./declarations.ts";
 import { Denial, forbidden, notFound } from "./denial.ts";
-import { type Engine, EngineError } from "./engine.ts";
-import type { EngineEvents } from "./events.ts";
-import { factsOf } from "./host.ts";
+import { isDeclarationVisible, isVisible } from "./grants.ts";
+import { createInstance } from "./instances/create.ts";
+import { showEnded } from "./instances/ended.ts";
 import type { Intent } from "./intent.ts";
 import { asObject, asTexts } from "./json.ts";
-import type { ClientLimits } from "./limits.ts";
-import { lookup, type OwnContainer, ownContainers, pick } from "./ownership.ts";
-import type { PidsLimits } from "./pids.ts";
+import { ownContainers } from "./ownership.ts";
+import type { Exchange, Parts, Subject } from "./parts.ts";
 import {
   projectImage,
   projectInspect,
   projectNetwork,
+  projectStats,
   projectVersion,
   selectEntries,
 } from "./project.ts";
-import { streamDeclarations, streamEvents, streamLogs, streamWait } from "./streams.ts";
+import { type Resolved, resolve, resolveDeclared } from "./resolve.ts";
+import {
+  declarationsLine,
+  streamAlerts,
+  streamDeclarations,
+  streamEvents,
+  streamLogs,
+  streamWait,
+} from "./streams.ts";
 import { requestIdHeader } from "./transport.ts";
 import * as upstream from "./upstream.ts";
-import { differences, namedVolumes } from "./verify.ts";
-
-/** All that carrying out an intent needs. */
-export interface Parts {
-  readonly stack: string;
-  readonly engine: Engine;
-  readonly events: EngineEvents;
-  readonly declarations: Declarations;
-  readonly pids: PidsLimits;
-  readonly audit: Audit;
-  readonly log: Log;
-}
-
-/** The right to go on: recorded at the moment it is given. */
-export interface Permission {
-  /** @throws Denial 503 where a mutation's record cannot be written */
-  give(about?: { readonly object?: string; readonly id?: string; readonly agent?: string }): void;
-}
-
-/** One request on its way. */
-export interface Exchange {
-  readonly id: string;
-  readonly request: http.IncomingMessage;
-  readonly response: http.ServerResponse;
-  readonly permission: Permission;
-  readonly limit: ClientLimits;
-}
+import { checkContainer, surroundingsOf } from "./verification.ts";
 
 /** Carries out an intent and answers it. @throws Denial, EngineError */
 export async function serve(parts: Parts, intent: Intent, exchange: Exchange): Promise<void> {
   const { engine, stack } = parts;
-  const { permission, limit } = exchange;
+  const { permission, limit, client, grant } = exchange;
   switch (intent.verb) {
     case "ping":
       permission.give();
@@ -67,31 +43,46 @@ export async function serve(parts: Parts, intent: Intent, exchange: Exchange): P
     case "list": {
       permission.give();
       const answer = await engine.json(upstream.listContainers(stack));
-      return sendObject(exchange, selectEntries(ownContainers(stack, answer), intent));
+      const own = ownContainers(stack, answer).filter((item) => isVisible(grant, client, item));
+      return sendObject(exchange, selectEntries(own, intent));
     }
-    case "inspect": {
-      const own = await resolve(parts, intent.name);
-      permission.give(about(own));
-      const answer = await engine.json(upstream.inspectContainer(own.id));
-      return sendObject(exchange, projectInspect(own, answer));
+    case "inspect":
+      return inspect(parts, intent.name, exchange);
+    case "create": {
+      const id = await createInstance(parts, intent.wanted, exchange);
+      return sendObject(exchange, { Id: id, Warnings: [] }, 201);
     }
     case "start":
       return start(parts, intent.name, exchange);
     case "stop":
       return stop(parts, intent, exchange);
+    case "kill": {
+      const { own } = await resolveDeclared(parts, exchange, intent.name);
+      permission.give(about(own));
+      return sendStatus(
+        exchange,
+        await engine.status(upstream.killContainer(own.id, intent.signal)),
+      );
+    }
     case "wait": {
-      const { own } = await resolveAgent(parts, intent.name);
+      const { own } = await resolveDeclared(parts, exchange, intent.name);
       return limit.stream(() => {
         permission.give(about(own));
         return streamWait(parts, own, intent.condition, exchange);
       });
     }
     case "logs": {
-      const { own } = await resolveAgent(parts, intent.name);
+      const { own } = await resolveDeclared(parts, exchange, intent.name);
       return limit.stream(() => {
         permission.give(about(own));
         return streamLogs(parts, own, intent.options, exchange);
       });
+    }
+    case "stats": {
+      const { own } = await resolveDeclared(parts, exchange, intent.name);
+      permission.give(about(own));
+      const answer = await engine.json(upstream.containerStats(own.id));
+      return sendObject(exchange, projectStats(own, answer));
     }
     case "events":
       return limit.stream(() => {
@@ -102,119 +93,87 @@ export async function serve(parts: Parts, intent: Intent, exchange: Exchange): P
       return image(parts, intent.reference, exchange);
     case "network":
       return network(parts, intent.name, exchange);
-    case "declarations": {
-      if (intent.watch) return limit.stream(() => watch(parts, exchange));
+    case "declarations":
+      return declarations(parts, intent.watch, exchange);
+    case "alerts":
+      return limit.stream(() => {
+        permission.give();
+        return streamAlerts(parts.alerts, exchange);
+      });
+    case "metrics":
       permission.give();
-      await parts.declarations.refresh();
-      return send(exchange, 200, `${parts.declarations.line ?? "[]"}\n`, "application/json");
-    }
+      return send(exchange, 200, parts.renderMetrics(), "text/plain; version=0.0.4");
+    case "audit":
+      permission.give();
+      return sendObject(exchange, { ...parts.audit.head(), writable: parts.audit.writable });
   }
 }
 
-/** The declarations, now and after each change. */
-async function watch({ declarations }: Parts, exchange: Exchange): Promise<void> {
-  exchange.permission.give();
-  await declarations.refresh().catch((error: unknown) => {
-    // A follower keeps the last list while the Engine is away.
-    if (declarations.line === undefined) throw error;
-  });
-  return streamDeclarations(declarations, exchange);
-}
-
-async function resolve(parts: Parts, named: string): Promise<OwnContainer> {
-  const call = lookup(parts.stack, named);
-  const own = call && pick(parts.stack, named, await parts.engine.json(call));
-  if (!own) throw notFound();
-  return own;
-}
-
-const about = (own: OwnContainer) => ({
+const about = (own: Resolved["own"]): Subject => ({
   object: own.name,
   id: own.id,
   ...(own.agent === undefined ? {} : { agent: own.agent }),
+  ...(own.instance ? { template: `${own.agent}.${own.instance.template}` } : {}),
 });
 
-/** The agent behind a name, and its declaration. Nothing else is ever started, stopped, waited for or read. */
-async function resolveAgent(
-  parts: Parts,
-  named: string,
-): Promise<{ readonly own: OwnContainer; readonly declaration: Declaration }> {
-  const [own, declarations] = await Promise.all([
-    resolve(parts, named),
-    parts.declarations.refresh(),
-  ]);
-  if (own.agent === undefined) throw forbidden("not-an-agent", "it is a part of the platform");
-  const declaration = declarations.find((item) => item.name === own.agent);
-  if (!declaration) throw forbidden("undeclared", "no declaration of this agent is there");
-  if (declaration.driver !== "docker") {
-    throw forbidden("driver", "the declaration says that it runs outside of Docker");
+async function inspect(parts: Parts, named: string, exchange: Exchange): Promise<void> {
+  const ended = parts.ended.find(named, exchange.client);
+  if (ended) {
+    exchange.permission.give({ object: ended.name, id: ended.id });
+    return sendObject(exchange, showEnded(ended));
   }
-  return { own, declaration };
+  const { own, inspected } = await resolve(parts, exchange, named);
+  exchange.permission.give(about(own));
+  sendObject(exchange, projectInspect(own, inspected));
+}
+
+/** The declarations, now and, for a watch, after each change. */
+async function declarations(parts: Parts, watch: boolean, exchange: Exchange): Promise<void> {
+  const { permission, limit, grant } = exchange;
+  const isShown = (item: Parameters<typeof isDeclarationVisible>[1]) =>
+    isDeclarationVisible(grant, item);
+  if (!watch) {
+    permission.give();
+    const list = await parts.declarations.refresh();
+    return send(exchange, 200, `${declarationsLine(list.filter(isShown))}\n`, "application/json");
+  }
+  return limit.stream(async () => {
+    permission.give();
+    await parts.declarations.refresh().catch((error: unknown) => {
+      // A follower keeps the last list while the Engine is away.
+      if (parts.declarations.known === undefined) throw error;
+    });
+    return streamDeclarations(parts.declarations, isShown, exchange);
+  });
 }
 
 async function start(parts: Parts, named: string, exchange: Exchange): Promise<void> {
-  const { own, declaration } = await resolveAgent(parts, named);
-  const inspected = await verify(parts, own, declaration);
+  const { own, declaration, spec, inspected } = await resolveDeclared(parts, exchange, named);
+  if (own.instance) checkLease(parts, own, inspected);
+  const around = await surroundingsOf(parts, spec);
+  checkContainer(parts, spec, inspected, around);
   exchange.permission.give(about(own));
   const before = asObject(asObject(inspected).HostConfig).PidsLimit;
   if (!(await parts.pids.enforce(own, inspected, exchange.id))) {
     throw forbidden("pids-limit", "its pids limit cannot be put in force on this host");
   }
   // The container was changed, if only by us: what starts is what was compared.
-  if (before !== declaration.limits.pids) await verify(parts, own, declaration);
-  const status = await parts.engine.status(upstream.startContainer(own.id));
-  exchange.response.writeHead(status, { [requestIdHeader]: exchange.id });
-  exchange.response.end();
+  if (before !== spec.HostConfig.PidsLimit) {
+    const again = await resolveDeclared(parts, exchange, own.id);
+    if (again.declaration.name !== declaration.name) throw notFound();
+    checkContainer(parts, spec, again.inspected, await surroundingsOf(parts, spec));
+  }
+  sendStatus(exchange, await parts.engine.status(upstream.startContainer(own.id)));
 }
 
-/** @returns the inspect answer that was compared @throws Denial 403 with the names of all differing fields */
-async function verify(parts: Parts, own: OwnContainer, declaration: Declaration): Promise<unknown> {
-  const { engine, stack } = parts;
-  if (!upstream.isPathSafe(declaration.image)) {
-    throw forbidden("image-name", "the declared image has a name that cannot be asked for");
+/** An instance runs once, and while its lease stands. */
+function checkLease(parts: Parts, own: Resolved["own"], inspected: unknown): void {
+  if (!parts.leases.stands(own))
+    throw new Denial(409, "ended", "its lease has ended; make another");
+  const { Status } = asObject(asObject(inspected).State);
+  if (Status !== "created" && Status !== "running") {
+    throw new Denial(409, "ended", "it has run; an instance runs once: make another");
   }
-  const spec = agentContainer(declaration);
-  const [container, declaredImage, host, volumes, networks] = await Promise.all([
-    engine.json(upstream.inspectContainer(own.id)),
-    optional(engine.json(upstream.inspectImage(declaration.image))),
-    factsOf(engine),
-    byName(namedVolumes(spec), (name) => engine.json(upstream.inspectVolume(name))),
-    byName(Object.keys(spec.Networks), (name) => engine.json(upstream.inspectNetwork(name))),
-  ]);
-  if (declaredImage === undefined) {
-    throw new Denial(409, "image-missing", "the declared image is not on this Engine");
-  }
-  const fields = differences(spec, stack, {
-    container,
-    image: declaredImage,
-    host,
-    volumes,
-    networks,
-  });
-  if (fields.length > 0) {
-    const words = `the container is not as declared: ${fields.join(", ")}`;
-    throw forbidden("verify", words, fields);
-  }
-  return container;
-}
-
-/** The answer, or undefined where the Engine has no such object. */
-async function optional(answer: Promise<unknown>): Promise<unknown> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof EngineError && error.status === 404) return undefined;
-    throw error;
-  }
-}
-
-async function byName(
-  names: readonly string[],
-  ask: (name: string) => Promise<unknown>,
-): Promise<ReadonlyMap<string, unknown>> {
-  return new Map(
-    await Promise.all(names.map(async (name) => [name, await optional(ask(name))] as const)),
-  );
 }
 
 /** Beyond the grace, the Engine kills; it has this long to report it. */
@@ -225,22 +184,25 @@ async function stop(
   intent: Extract<Intent, { verb: "stop" }>,
   exchange: Exchange,
 ): Promise<void> {
-  const { own, declaration } = await resolveAgent(parts, intent.name);
-  const graceSeconds = intent.graceSeconds ?? declaration.limits.stopGraceSeconds;
+  const { own, spec } = await resolveDeclared(parts, exchange, intent.name);
+  const graceSeconds = intent.graceSeconds ?? spec.StopTimeout;
   exchange.permission.give(about(own));
-  const status = await parts.engine.status(upstream.stopContainer(own.id, graceSeconds), {
-    deadlineMs: graceSeconds * 1000 + stopReportMs,
-  });
-  exchange.response.writeHead(status, { [requestIdHeader]: exchange.id });
-  exchange.response.end();
+  const call = upstream.stopContainer(own.id, graceSeconds);
+  sendStatus(
+    exchange,
+    await parts.engine.status(call, { deadlineMs: graceSeconds * 1000 + stopReportMs }),
+  );
 }
 
 /** Only images that a declaration names: what else lies on the host is nobody's business. */
 async function image(parts: Parts, reference: string, exchange: Exchange): Promise<void> {
-  const declared = (await parts.declarations.refresh()).find((item) => item.image === reference);
-  if (!declared || !upstream.isPathSafe(declared.image)) throw notFound();
-  exchange.permission.give({ object: declared.image });
-  const answer = await parts.engine.json(upstream.inspectImage(declared.image));
+  const declared = (await parts.declarations.refresh())
+    .filter((item) => isDeclarationVisible(exchange.grant, item))
+    .flatMap((item) => [item.image, ...Object.values(item.templates ?? {}).map((t) => t.image)])
+    .find((name) => name === reference);
+  if (declared === undefined || !upstream.isPathSafe(declared)) throw notFound();
+  exchange.permission.give({ object: declared });
+  const answer = await parts.engine.json(upstream.inspectImage(declared));
   sendObject(exchange, projectImage(answer));
 }
 
@@ -256,8 +218,14 @@ async function network(parts: Parts, named: string, exchange: Exchange): Promise
   sendObject(exchange, projectNetwork(name, answer));
 }
 
-function sendObject(exchange: Exchange, value: unknown): void {
-  send(exchange, 200, `${JSON.stringify(value)}\n`, "application/json");
+function sendObject(exchange: Exchange, value: unknown, status = 200): void {
+  send(exchange, status, `${JSON.stringify(value)}\n`, "application/json");
+}
+
+/** An answer without a body: 204, or 304 where nothing had to be done. */
+function sendStatus({ id, response }: Exchange, status: number): void {
+  response.writeHead(status, { [requestIdHeader]: id });
+  response.end();
 }
 
 /** Headers that the docker command reads before it asks for anything. */

@@ -1,13 +1,17 @@
 import { finished } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { canonicalJson, type Json } from "../../spec/canonical.ts";
+import type { Declaration } from "../../spec/declaration.ts";
+import type { Alerts } from "./alerts.ts";
 import type { Declarations } from "./declarations.ts";
-import { type Engine, EngineError } from "./engine.ts";
+import { EngineError, type EnginePort } from "./engine.ts";
 import type { EngineEvents } from "./events.ts";
 import { LogFrames } from "./frames.ts";
+import { isVisible } from "./grants.ts";
 import type { Filters, LogOptions, WaitCondition } from "./intent.ts";
-import { type OwnContainer, ownName } from "./ownership.ts";
+import { type OwnContainer, ownOfLabels } from "./ownership.ts";
+import type { Exchange } from "./parts.ts";
 import { labelsMatch, projectEvent, projectWait } from "./project.ts";
-import type { Exchange } from "./serve.ts";
 import { requestIdHeader } from "./transport.ts";
 import * as upstream from "./upstream.ts";
 
@@ -44,7 +48,7 @@ function closed({ response }: Exchange): Promise<void> {
  * client knows that no exit can be missed from then on.
  */
 export async function streamWait(
-  parts: { readonly engine: Engine },
+  parts: { readonly engine: EnginePort },
   own: OwnContainer,
   condition: WaitCondition,
   exchange: Exchange,
@@ -69,7 +73,7 @@ export async function streamWait(
 
 /** The container's output, frame by frame, at the reader's own pace. */
 export async function streamLogs(
-  parts: { readonly engine: Engine },
+  parts: { readonly engine: EnginePort },
   own: OwnContainer,
   options: LogOptions,
   exchange: Exchange,
@@ -78,7 +82,7 @@ export async function streamLogs(
   const answer = await parts.engine.stream(call, untilClosed(exchange));
   begin(exchange, "application/vnd.docker.raw-stream");
   try {
-    await pipeline(answer, new LogFrames(), exchange.response);
+    await pipeline(answer, new LogFrames(), exchange.limit.throttle(), exchange.response);
   } catch {
     exchange.response.destroy();
   }
@@ -98,8 +102,9 @@ export async function streamEvents(
     lost: () => response.end(),
     event: (event) => {
       if (event.type !== "container") return;
-      const name = ownName(parts.stack, event.attributes);
-      if (name === undefined || name !== event.attributes.name) return;
+      const own = ownOfLabels(parts.stack, event.id, event.attributes.name, event.attributes);
+      if (!own || !isVisible(exchange.grant, exchange.client, own)) return;
+      const { name } = own;
       const action = event.action.split(":", 1)[0] ?? "";
       if (filters.actions.length > 0 && !filters.actions.includes(action)) return;
       const named = filters.containers;
@@ -113,16 +118,37 @@ export async function streamEvents(
   stop();
 }
 
+/** Declarations as one line of canonical JSON. */
+export function declarationsLine(list: readonly Declaration[]): string {
+  return canonicalJson(list as unknown as Json);
+}
+
 /** The whole list, then the whole list after each change. */
 export async function streamDeclarations(
   declarations: Declarations,
+  isShown: (declaration: Declaration) => boolean,
   exchange: Exchange,
 ): Promise<void> {
   begin(exchange, "application/x-ndjson");
-  const put = (line: string) =>
+  let last = "";
+  const put = (list: readonly Declaration[]) => {
+    const line = declarationsLine(list.filter(isShown));
+    if (line === last) return;
+    last = line;
     write(exchange, `${line}\n`, Math.max(maxWaitingBytes, line.length * maxWaitingLines));
+  };
   const stop = declarations.subscribe(put);
-  put(declarations.line ?? "[]");
+  put(declarations.known ?? []);
+  await closed(exchange);
+  stop();
+}
+
+/** The alerts that are kept, then each new one. */
+export async function streamAlerts(alerts: Alerts, exchange: Exchange): Promise<void> {
+  begin(exchange, "application/x-ndjson");
+  const stop = alerts.subscribe((alert) =>
+    write(exchange, `${JSON.stringify(alert)}\n`, maxWaitingBytes),
+  );
   await closed(exchange);
   stop();
 }

@@ -1,13 +1,16 @@
 import http from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { Denial, denialBody, forbidden } from "./denial.ts";
+import { Denial, denialBody, forbidden, rules } from "./denial.ts";
 import type { Client } from "./grants.ts";
+import { strictJsonLimits } from "./strict-json.ts";
 
 /** Limits of the raw layer, before anything is understood. */
 const transportLimits = {
   headerBytes: 8 * 1024,
   headers: 64,
+  /** A create's body. Ordinary ones have 2 to 4 kB. */
+  bodyBytes: strictJsonLimits.bytes,
   /** Of a refused request's body, this much is thrown away so that the client can read the refusal. */
   discardedBytes: 64 * 1024,
   connections: 512,
@@ -38,8 +41,12 @@ export interface Refusal {
   readonly denial: Denial;
 }
 
+/** Says whether a connection comes from where this listener's client is. Asked once a connection. */
+export type Source = (address: string | undefined) => boolean | Promise<boolean>;
+
 /** A server for one client. Who the client is follows from this listener alone. */
-export function createListener(client: Client, handlers: Handlers): http.Server {
+export function createListener(client: Client, handlers: Handlers, source?: Source): http.Server {
+  const sources = new WeakMap<Duplex, boolean | Promise<boolean>>();
   const answering = new WeakMap<Duplex, number>();
   const count = (socket: Duplex, by: 1 | -1) =>
     answering.set(socket, (answering.get(socket) ?? 0) + by);
@@ -60,9 +67,30 @@ export function createListener(client: Client, handlers: Handlers): http.Server 
       const { socket } = request;
       count(socket, 1);
       response.on("close", () => count(socket, -1));
-      void handlers.request(client, request, response);
+      const answer = (isSource: boolean) =>
+        isSource
+          ? void handlers.request(client, request, response)
+          : refuseSource(request, response);
+      // At once where that is known: a request is looked at before the bytes behind it are.
+      const isSource = sources.get(socket) ?? true;
+      if (typeof isSource === "boolean") answer(isSource);
+      else void isSource.then(answer);
     },
   );
+  const refuseSource = (request: http.IncomingMessage, response: http.ServerResponse) => {
+    const denial = forbidden("source", "only its own client may come in here");
+    const { method = "", url = "" } = request;
+    sendDenial(request, response, handlers.refused(client, method, url, denial));
+  };
+  if (source) {
+    server.on("connection", (socket) => {
+      const isSource = source(socket.remoteAddress);
+      sources.set(socket, isSource);
+      if (typeof isSource !== "boolean") {
+        void isSource.then((settled) => sources.set(socket, settled));
+      }
+    });
+  }
   // Node drops headers beyond the limit in silence; one more lets the check below see them.
   server.maxHeadersCount = transportLimits.headers + 1;
   server.maxConnections = transportLimits.connections;
@@ -103,27 +131,80 @@ function parseDenial(code: string | undefined): Denial {
   return new Denial(400, "http", "it is no well-formed HTTP request");
 }
 
-/** Checks what is common to all verbs: HTTP/1.1, one host, a bounded number of headers, no body. @throws Denial */
-export function checkFraming(request: http.IncomingMessage): void {
-  if (request.httpVersion !== "1.1")
-    throw new Denial(505, "http-version", "only HTTP/1.1 is spoken");
-  if (request.rawHeaders.length / 2 > transportLimits.headers) {
-    throw new Denial(431, "header-count", "it has too many headers");
-  }
-  const names = request.rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase());
-  if (names.filter((name) => name === "host").length !== 1) {
-    throw new Denial(400, "host", "it must name its host once");
-  }
-  const length = request.headers["content-length"];
-  if (
-    request.headers["transfer-encoding"] !== undefined ||
-    (length !== undefined && length !== "0")
-  ) {
-    throw new Denial(400, "body", "no verb takes a body");
-  }
+/** The parts of a request's head that the framing rules look at. */
+export interface Head {
+  readonly httpVersion: string;
+  /** Names and values in turn, as they came. */
+  readonly rawHeaders: readonly string[];
 }
 
-/** Answers with a refusal. The connection ends: whatever follows on it is not read. */
+/**
+ * Checks what is common to all verbs: HTTP/1.1, one host, a bounded number of headers, and a body only where one is
+ * taken, its length said beforehand.
+ * @returns the length of the body in bytes
+ * @throws Denial
+ */
+export function checkFraming({ httpVersion, rawHeaders }: Head, takesBody: boolean): number {
+  if (httpVersion !== "1.1") throw new Denial(505, "http-version", "only HTTP/1.1 is spoken");
+  if (rawHeaders.length / 2 > transportLimits.headers) {
+    throw new Denial(431, "header-count", "it has too many headers");
+  }
+  const headers = new Map<string, string[]>();
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] ?? "").toLowerCase();
+    headers.set(name, [...(headers.get(name) ?? []), rawHeaders[i + 1] ?? ""]);
+  }
+  if (headers.get("host")?.length !== 1) {
+    throw new Denial(400, "host", "it must name its host once");
+  }
+  if (headers.has("transfer-encoding")) {
+    throw new Denial(411, "body-length", "a body must have a Content-Length and no other framing");
+  }
+  const lengths = headers.get("content-length") ?? [];
+  if (lengths.length > 1 || !/^(0|[1-9][0-9]{0,9})$/.test(lengths[0] ?? "0")) {
+    throw new Denial(400, "body-length", "its Content-Length is not one plain number");
+  }
+  const length = Number(lengths[0] ?? 0);
+  if (length === 0) {
+    if (!takesBody) return 0;
+    throw new Denial(411, "body-length", "a create has a body, and says its length");
+  }
+  // Some clients write an empty object where there is nothing to say.
+  if (!takesBody && length !== emptyObject.length) {
+    throw new Denial(400, "body", "this verb takes no body");
+  }
+  if (length > transportLimits.bodyBytes) {
+    throw new Denial(413, "body-size", `a body has at most ${transportLimits.bodyBytes} bytes`);
+  }
+  const types = headers.get("content-type") ?? [];
+  const isJson = /^application\/json(; ?charset=utf-8)?$/i.test(types[0] ?? "");
+  if (types.length !== 1 || !isJson || headers.has("content-encoding")) {
+    throw new Denial(415, "body-type", "a body must be plain application/json");
+  }
+  return length;
+}
+
+const emptyObject = "{}";
+
+/** Reads a body whose length was checked. @throws Denial where it breaks off, or is one that the verb does not take */
+export async function readBody(request: http.IncomingMessage, takesBody: boolean): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  try {
+    for await (const part of request as AsyncIterable<Buffer>) parts.push(part);
+  } catch {
+    throw new Denial(400, "http", "its body broke off");
+  }
+  const body = Buffer.concat(parts);
+  if (!takesBody && body.toString("latin1") !== emptyObject) {
+    throw new Denial(400, "body", "this verb takes no body");
+  }
+  return body;
+}
+
+/**
+ * Answers with a refusal. Where anything was wrong with the request's outer form, or it has a body, the connection ends
+ * and whatever follows on it is not read.
+ */
 export function sendDenial(
   request: http.IncomingMessage,
   response: http.ServerResponse,
@@ -134,14 +215,27 @@ export function sendDenial(
     return;
   }
   const body = Buffer.from(denialBody(verb, denial, id));
+  const isOpen =
+    isCleanlyFramed(request) && layersOfForm.every((layer) => rules[denial.rule] !== layer);
   response.writeHead(denial.status, {
     "content-type": "application/json",
     "content-length": body.length,
     [requestIdHeader]: id,
-    connection: "close",
+    ...(isOpen ? {} : { connection: "close" }),
   });
   response.end(request.method === "HEAD" ? undefined : body);
-  discard(request);
+  if (!isOpen) discard(request);
+}
+
+const layersOfForm = ["transport", "http"] as const;
+
+/** Whether nothing can follow the head of a request but the next request. */
+function isCleanlyFramed({ headers, httpVersion }: http.IncomingMessage): boolean {
+  return (
+    httpVersion === "1.1" &&
+    headers["transfer-encoding"] === undefined &&
+    (headers["content-length"] ?? "0") === "0"
+  );
 }
 
 function discard(request: http.IncomingMessage): void {

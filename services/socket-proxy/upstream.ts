@@ -1,5 +1,7 @@
+import type { ContainerSpec } from "../../spec/container.ts";
+import { createBody } from "../../spec/create-body.ts";
 import { Label } from "../../spec/names.ts";
-import type { LogOptions, WaitCondition } from "./intent.ts";
+import type { KillSignal, LogOptions, WaitCondition } from "./intent.ts";
 
 /**
  * Every request that the Engine can ever get from this proxy. Pure functions of typed values that were checked before;
@@ -9,10 +11,12 @@ import type { LogOptions, WaitCondition } from "./intent.ts";
 /** Spoken to the Engine, whatever the client names. Engine 20.10 and later know it (29.0 to 29.2 do not). */
 export const apiVersion = "1.41";
 
+type Method = "GET" | "POST" | "DELETE";
+
 declare const made: unique symbol;
 /** A request to the Engine. Only this file makes one. */
 export interface EngineCall {
-  readonly method: "GET" | "POST";
+  readonly method: Method;
   readonly path: string;
   /** JSON, written here. */
   readonly body?: string;
@@ -23,7 +27,11 @@ declare const owned: unique symbol;
 /** A full container id that ownership has settled as this stack's own. Only ownership.ts makes one. */
 export type OwnedId = string & { readonly [owned]: true };
 
-function call(method: "GET" | "POST", path: string, body?: object): EngineCall {
+declare const leased: unique symbol;
+/** The id of a container that this proxy made itself, by its labels. Only such can be removed. Only ownership.ts makes one. */
+export type LeasedId = OwnedId & { readonly [leased]: true };
+
+function call(method: Method, path: string, body?: object): EngineCall {
   const text = body === undefined ? {} : { body: JSON.stringify(body) };
   return { method, path: `/v${apiVersion}${path}`, ...text } as unknown as EngineCall;
 }
@@ -43,17 +51,30 @@ export const info = (): EngineCall => call("GET", "/info");
 /** Every container of a stack. */
 export const listContainers = (stack: string): EngineCall =>
   call("GET", `/containers/json?all=1&filters=${filter({ label: [ofStack(stack)] })}`);
-/** At most one container, by its name. `name` holds only `a-z`, `0-9` and `-`: no pattern in it. */
-export const findByName = (stack: string, name: string): EngineCall =>
-  call(
+/** At most one container, by its name. `name` holds only `a-z`, `0-9`, `-` and dots, which are written as themselves. */
+export const findByName = (stack: string, name: string): EngineCall => {
+  const pattern = `^/${name.replaceAll(".", "[.]")}$`;
+  return call(
     "GET",
-    `/containers/json?all=1&filters=${filter({ label: [ofStack(stack)], name: [`^/${name}$`] })}`,
+    `/containers/json?all=1&filters=${filter({ label: [ofStack(stack)], name: [pattern] })}`,
   );
+};
 /** At most one container, by its 64 hex digits. */
 export const findById = (stack: string, id: string): EngineCall =>
   call("GET", `/containers/json?all=1&filters=${filter({ id: [id], label: [ofStack(stack)] })}`);
 
 export const inspectContainer = (id: OwnedId): EngineCall => call("GET", `/containers/${id}/json`);
+/** Makes a container of a rendering: the only body of any size that the Engine ever gets, and no client's. */
+export const createContainer = (spec: ContainerSpec): EngineCall =>
+  call("POST", `/containers/create?name=${encodeURIComponent(spec.name)}`, createBody(spec));
+/** Removes a container that the proxy made, with the volumes that its image brought along. */
+export const removeContainer = (id: LeasedId): EngineCall =>
+  call("DELETE", `/containers/${id}?force=1&v=1`);
+export const killContainer = (id: OwnedId, signal: KillSignal): EngineCall =>
+  call("POST", `/containers/${id}/kill?signal=SIG${signal}`);
+/** One reading of the counters, at once. */
+export const containerStats = (id: OwnedId): EngineCall =>
+  call("GET", `/containers/${id}/stats?stream=0&one-shot=1`);
 export const setPidsLimit = (id: OwnedId, limit: number): EngineCall =>
   call("POST", `/containers/${id}/update`, { PidsLimit: limit });
 export const startContainer = (id: OwnedId): EngineCall => call("POST", `/containers/${id}/start`);

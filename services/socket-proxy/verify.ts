@@ -70,6 +70,24 @@ export function differences(spec: ContainerSpec, stack: string, evidence: Eviden
   ].sort();
 }
 
+/**
+ * What of a rendering's surroundings is not as it must be before a container of it is made: the image without labels of
+ * berth's own, the volumes and networks those of this stack.
+ */
+export function unfitSurroundings(
+  spec: ContainerSpec,
+  stack: string,
+  { image, volumes, networks }: Omit<Evidence, "container">,
+): string[] {
+  const inherited = asTexts(asObject(asObject(image).Config).Labels);
+  return [
+    ...(isImageId(asObject(image).Id) ? [] : ["Image"]),
+    ...(Object.keys(inherited).some((key) => reserved.has(key)) ? ["Image.Labels"] : []),
+    ...compareVolumes(spec, stack, volumes),
+    ...compareNetworkObjects(spec, stack, {}, networks),
+  ].sort();
+}
+
 function compareTop(spec: ContainerSpec, container: JsonObject, image: JsonObject): string[] {
   const [program, ...rest] = [...(spec.Entrypoint ?? []), ...(spec.Cmd ?? [])];
   const wrong: string[] = [];

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import http from "node:http";
 import type { ContainerSpec } from "../../../spec/container.ts";
@@ -27,6 +28,12 @@ export class EngineDouble {
   readonly volumes = new Map<string, Members>();
   readonly images = new Map<string, Members>();
   readonly networks = new Map<string, Members>();
+  /** What containers have written, by id. */
+  readonly logs = new Map<string, string>();
+  /** Id of the next container that is created. */
+  nextId: string | undefined;
+  /** Sees, and may change, what was made of a create. */
+  onCreate: ((container: DoubleContainer) => void) | undefined;
   /** Takes a request before the double does; true: it has answered. */
   intercept: ((request: Recorded, response: http.ServerResponse) => boolean) | undefined;
   readonly #server: http.Server;
@@ -158,9 +165,20 @@ export class EngineDouble {
       return found(this.images, path.slice("/images/".length, -"/json".length));
     }
     if (path === "/containers/json") return json(this.#list(url));
+    if (path === "/containers/create" && request.method === "POST") {
+      return this.#create(url.searchParams.get("name") ?? "", request.body, json);
+    }
     const [, , id = "", verb = ""] = path.split("/");
     const container = this.containers.get(id);
     if (!container) return missing();
+    if (request.method === "DELETE" && verb === "") {
+      this.exit(id, 137);
+      this.containers.delete(id);
+      this.emit(containerEvent(container, "destroy"));
+      response.writeHead(204);
+      response.end();
+      return;
+    }
     this.#container(container, verb, request, response, json);
   }
 
@@ -184,8 +202,25 @@ export class EngineDouble {
     }
     if (verb === "start") {
       if (state.Running) return empty(304);
-      Object.assign(state, { Running: true, Status: "running" });
+      Object.assign(state, {
+        Running: true,
+        Status: "running",
+        StartedAt: new Date().toISOString(),
+      });
+      this.emit(containerEvent({ inspect }, "start"));
       return empty(204);
+    }
+    if (verb.startsWith("kill")) {
+      if (!state.Running) return json({ message: "is not running" }, 409);
+      this.exit(inspect.Id, 137);
+      return empty(204);
+    }
+    if (verb.startsWith("stats"))
+      return json({ name: inspect.Name, pids_stats: { current: 3 }, networks: { secret: 1 } });
+    if (verb === "logs") {
+      response.writeHead(200, { "content-type": "application/vnd.docker.raw-stream" });
+      response.end(logFrames(this.logs.get(inspect.Id) ?? ""));
+      return;
     }
     if (verb === "stop") {
       if (!state.Running) return empty(304);
@@ -202,10 +237,40 @@ export class EngineDouble {
     json({ message: "the double does not know this" }, 500);
   }
 
+  /** Makes a container of a create body, as the Engine would. */
+  #create(
+    name: string,
+    text: string,
+    json: (value: unknown, status?: number) => undefined,
+  ): undefined {
+    const body = JSON.parse(text) as CreatedBody;
+    if ([...this.containers.values()].some(({ inspect }) => inspect.Name === `/${name}`)) {
+      return json({ message: `Conflict. The container name "/${name}" is already in use` }, 409);
+    }
+    if (!this.images.has(body.Image)) return json({ message: `No such image: ${body.Image}` }, 404);
+    const id = (this.nextId ?? randomBytes(32).toString("hex")).padEnd(64, "0");
+    this.nextId = undefined;
+    const made = { inspect: inspectOfBody(name, body, id) };
+    this.onCreate?.(made);
+    this.containers.set(id, made);
+    this.emit(containerEvent(made, "create"));
+    return json({ Id: id, Warnings: [] }, 201);
+  }
+
   /** Ends a container. */
   exit(id: string, code: number): void {
-    const state = this.containers.get(id)?.inspect.State as Members;
-    Object.assign(state, { Running: false, Status: "exited", ExitCode: code });
+    const container = this.containers.get(id);
+    if (!container) return;
+    const state = container.inspect.State as Members;
+    const wasRunning = state.Running === true;
+    const finished = { FinishedAt: new Date().toISOString() };
+    Object.assign(state, {
+      Running: false,
+      Status: wasRunning ? "exited" : state.Status,
+      ExitCode: code,
+      ...finished,
+    });
+    if (wasRunning) this.emit(containerEvent(container, "die"));
     for (const response of this.#waiting.get(id) ?? []) {
       response.end(`${JSON.stringify({ StatusCode: code })}\n`);
     }
@@ -241,6 +306,47 @@ export class EngineDouble {
         Mounts: inspect.Mounts,
       }));
   }
+}
+
+interface CreatedBody {
+  readonly Image: string;
+  readonly Labels: Record<string, string>;
+  readonly Env: readonly string[];
+  readonly HostConfig: Members & { readonly Binds: readonly string[] };
+  readonly NetworkingConfig?: {
+    readonly EndpointsConfig: Record<string, { readonly Aliases: readonly string[] }>;
+  };
+}
+
+function inspectOfBody(name: string, body: CreatedBody, id: string): DoubleContainer["inspect"] {
+  const endpoints = Object.entries(body.NetworkingConfig?.EndpointsConfig ?? {});
+  const inspect = inspectOf(
+    {
+      ...(body as unknown as ContainerSpec),
+      name,
+      Networks: Object.fromEntries(endpoints.map(([net, { Aliases }]) => [net, Aliases])),
+    },
+    id,
+  );
+  (inspect.HostConfig as Members).PidsLimit = body.HostConfig.PidsLimit;
+  return inspect;
+}
+
+function containerEvent({ inspect }: DoubleContainer, action: string): object {
+  const labels = labelsOf(inspect.Config as Members);
+  return {
+    Type: "container",
+    Action: action,
+    Actor: { ID: inspect.Id, Attributes: { ...labels, name: inspect.Name.slice(1) } },
+  };
+}
+
+/** Output as the Engine's log frames. */
+function logFrames(text: string): Buffer {
+  const header = Buffer.alloc(8);
+  header[0] = 1;
+  header.writeUInt32BE(Buffer.byteLength(text), 4);
+  return Buffer.concat([header, Buffer.from(text)]);
 }
 
 function labelsOf(value: Members): Record<string, string> {

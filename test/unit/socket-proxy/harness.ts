@@ -10,9 +10,10 @@ import {
   startProxy,
   type WatchdogConfig,
 } from "../../../services/socket-proxy/run.ts";
+import type { Source } from "../../../services/socket-proxy/transport.ts";
 import { agentContainer } from "../../../spec/container.ts";
 import type { Declaration } from "../../../spec/declaration.ts";
-import { Service } from "../../../spec/names.ts";
+import { type GrantOptions, type GrantsDocument, renderGrants } from "../../../spec/grants.ts";
 import { type DoubleContainer, declarationOf, EngineDouble } from "./engine-double.ts";
 
 /** The double's container of agent `lal`. */
@@ -30,13 +31,29 @@ export interface Harness {
   readonly sink: { fails: boolean };
   readonly engineSocket: string;
   readonly socketOf: (client: string) => string;
-  ask(path: string, method?: string, client?: string): Promise<Answer>;
+  ask(path: string, method?: string, client?: string, body?: unknown): Promise<Answer>;
   /** Declares an agent and makes its container. */
   agent(changes?: Partial<Declaration>, id?: string): DoubleContainer;
   close(): Promise<void>;
 }
 
-export async function startHarness(watchdog?: WatchdogConfig): Promise<Harness> {
+/** Grants of the tests: no suspension but where it is the subject, or a file's own refusals would end it. */
+export function testGrants(options: GrantOptions = {}): GrantsDocument {
+  return renderGrants({
+    suspension: { denials: 100_000, windowSeconds: 60, seconds: 60 },
+    ...options,
+  });
+}
+
+export interface HarnessOptions {
+  readonly watchdog?: WatchdogConfig;
+  readonly grants?: GrantsDocument;
+  /** @default every source */
+  readonly source?: Source;
+}
+
+export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
+  const { watchdog, grants = testGrants(), source = async () => true } = options;
   const directory = mkdtempSync(join(tmpdir(), "sp-"));
   const engine = new EngineDouble();
   const engineSocket = join(directory, "engine.sock");
@@ -46,21 +63,18 @@ export async function startHarness(watchdog?: WatchdogConfig): Promise<Harness> 
   const sink = { fails: false };
   const ending = new AbortController();
   const socketOf = (client: string) => join(directory, `${client}.sock`);
-  const unix = (client: typeof Service.egressGateway | typeof Service.secretStore) => ({
-    client,
-    directory,
-    socketPath: socketOf(client),
-  });
   const proxy = await startProxy(
     {
       stack: "dev",
       dockerSocket: engineSocket,
       uid: 0,
-      listeners: [
-        { client: Service.adminBridge, host: "127.0.0.1", port: 0 },
-        unix(Service.egressGateway),
-        unix(Service.secretStore),
-      ],
+      auditDirectory: directory,
+      grants,
+      listeners: Object.entries(grants.clients).map(([client, { listener }]) =>
+        listener === "tcp"
+          ? { client, host: "127.0.0.1", port: 0 }
+          : { client, directory, socketPath: socketOf(client) },
+      ),
     },
     {
       log: createLog("test", (line) => logged.push(line)),
@@ -69,6 +83,7 @@ export async function startHarness(watchdog?: WatchdogConfig): Promise<Harness> 
         if (sink.fails) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
         audit.push(JSON.parse(line) as Record<string, unknown>);
       }),
+      source,
       ...(watchdog ? { watchdog } : {}),
     },
   );
@@ -84,11 +99,12 @@ export async function startHarness(watchdog?: WatchdogConfig): Promise<Harness> 
     sink,
     engineSocket,
     socketOf,
-    ask: (path, method = "GET", client) =>
+    ask: (path, method = "GET", client, body) =>
       request(client ? { socketPath: socketOf(client) } : { host: "127.0.0.1", port }, {
         method,
         path,
         timeoutMs: 5_000,
+        ...(body === undefined ? {} : { body }),
       }),
     agent(changes = {}, id = lalId) {
       const declaration = declarationOf(changes);

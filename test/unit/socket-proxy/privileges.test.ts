@@ -10,7 +10,7 @@ const script = `
   import { dropPrivileges } from "${join(import.meta.dirname, "../../../services/socket-proxy/privileges.ts")}";
   const directory = process.argv[1];
   const listener = { client: "egress-gateway", directory: directory + "/egress-gateway", socketPath: "" };
-  const group = await dropPrivileges({ stack: "dev", dockerSocket: directory + "/docker.sock", uid: 10001, listeners: [listener] });
+  const group = await dropPrivileges({ stack: "dev", dockerSocket: directory + "/docker.sock", uid: 10001, auditDirectory: directory + "/audit", listeners: [listener] });
   const status = fs.readFileSync("/proc/self/status", "utf8");
   const field = (name) => new RegExp("^" + name + ":\\\\s*(.*)$", "m").exec(status)[1].trim().split(/\\s+/).join(" ");
   console.log(JSON.stringify({ group, uid: process.getuid(), ids: field("Uid"), groups: field("Groups"), effective: field("CapEff") }));
@@ -45,6 +45,7 @@ describe("giving up root", () => {
         });
         expect(ownerAndMode(directory)).toEqual([10001, 10001, 0o700]);
         expect(ownerAndMode(join(directory, "egress-gateway"))).toEqual([10001, 10001, 0o755]);
+        expect(ownerAndMode(join(directory, "audit"))).toEqual([10001, 10001, 0o700]);
       } else {
         expect(left).toMatchObject({ uid: process.getuid?.() });
         expect(left.group).toBeUndefined();

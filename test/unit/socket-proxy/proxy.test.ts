@@ -2,7 +2,7 @@ import http from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClientLimits } from "../../../services/socket-proxy/limits.ts";
 import { imageId } from "./engine-double.ts";
-import { eventually, type Harness, lalId, startHarness } from "./harness.ts";
+import { eventually, type Harness, lalId, startHarness, testGrants } from "./harness.ts";
 import { outsideLanguage } from "./language.ts";
 
 let harness: Harness;
@@ -62,7 +62,6 @@ describe("start", () => {
     expect(answer.text).not.toContain("canary");
     expect(harness.audit.at(-1)).toMatchObject({
       phase: "alert",
-      level: "error",
       fields: ["HostConfig.Binds", "HostConfig.Privileged"],
     });
     expect(harness.engine.asked().filter((request) => request.startsWith("POST"))).toEqual([]);
@@ -388,8 +387,9 @@ describe("streams", () => {
   });
 
   it("a client has 16 streams at most; the next is refused until one has ended, others are not touched", async () => {
-    const streams = await Promise.all(Array.from({ length: 16 }, () => open("/events")));
-    const refused = await harness.ask("/events");
+    const one = () => open("/events", "GET", "egress-gateway");
+    const streams = await Promise.all(Array.from({ length: 16 }, one));
+    const refused = await harness.ask("/events", "GET", "egress-gateway");
     expect([refused.status, message(refused.text)]).toEqual([
       429,
       expect.stringContaining("[streams]"),
@@ -398,9 +398,8 @@ describe("streams", () => {
     expect((await harness.ask("/_ping")).status).toBe(200);
     (await open("/events", "GET", "secret-store")).destroy();
     streams[0]?.destroy();
-    let last = await open("/events");
-    for (let tries = 0; last.statusCode !== 200 && tries < 50; tries++)
-      last = await open("/events");
+    let last = await one();
+    for (let tries = 0; last.statusCode !== 200 && tries < 50; tries++) last = await one();
     expect(last.statusCode).toBe(200);
     for (const stream of [...streams, last]) stream.destroy();
   });
@@ -449,7 +448,10 @@ describe("the rate of a client", () => {
 
   it("comes back with time", () => {
     let now = 0;
-    const limits = new ClientLimits(() => now);
+    const { clients, suspension } = testGrants();
+    const quotas = clients["secret-store"]?.quotas;
+    if (!quotas) throw new Error("no quotas");
+    const limits = new ClientLimits(quotas, suspension, () => now);
     const taken = () => {
       for (let count = 0; ; count++) {
         try {
@@ -578,7 +580,7 @@ describe("the Engine's failures", () => {
   });
 
   it("A28: the watchdog gives up after so many failures in a row, so that the container restarts", async () => {
-    const other = await startHarness({ everyMs: 20, failures: 3 });
+    const other = await startHarness({ watchdog: { everyMs: 20, failures: 3 } });
     await other.proxy.healthy();
     await other.engine.close();
     await expect(other.proxy.done).rejects.toThrow("3 times in a row");

@@ -1,7 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { route } from "../../../services/socket-proxy/route.ts";
+import type { Denial } from "../../../services/socket-proxy/denial.ts";
+import type { Intent } from "../../../services/socket-proxy/intent.ts";
+import * as table from "../../../services/socket-proxy/route.ts";
 
 const id = "a".repeat(64);
+
+/** What the table says, in one shape. */
+function route(method: string, target: string) {
+  return table.route(method, target) as {
+    readonly verb: string;
+    readonly intent?: Intent;
+    readonly denial?: Denial;
+    readonly read?: (body: Uint8Array) => Intent;
+  };
+}
 
 describe("the table of intents", () => {
   it.each([
@@ -19,20 +31,36 @@ describe("the table of intents", () => {
     ["GET", `/images/example.com/a@sha256:${id}/json`, "image"],
     ["GET", "/networks/berth-dev-mattermost-net", "network"],
     ["GET", "/berth/declarations?watch=1", "declarations"],
+    ["POST", "/containers/berth-dev-lal/kill", "kill"],
+    ["POST", "/containers/berth-dev-lal/kill?signal=SIGHUP", "kill"],
+    ["GET", "/containers/berth-dev-lal/stats?stream=0", "stats"],
+    ["GET", "/containers/berth-dev-lal/stats?stream=false&one-shot=true", "stats"],
+    ["GET", "/berth/alerts", "alerts"],
+    ["GET", "/berth/metrics", "metrics"],
+    ["GET", "/berth/audit", "audit"],
   ])("%s %s is %s", (method, target, verb) => {
     expect(route(method, target).intent?.verb).toBe(verb);
   });
+
+  it.each(["/containers/create?name=x", "/v1.41/containers/create", "/berth/instances"])(
+    "POST %s is a create, whose body is still to be read",
+    (target) => {
+      const { verb, read } = route("POST", target);
+      expect(verb).toBe("create");
+      expect(read).toBeInstanceOf(Function);
+    },
+  );
 
   it.each([
     ["DELETE", "/containers/berth-dev-lal", "delete"],
     ["DELETE", "/v1.41/containers/berth-dev-lal?force=1", "delete"],
     ["POST", "/containers/berth-dev-lal/exec", "exec"],
     ["POST", "/exec/abc/start", "exec"],
-    ["POST", "/containers/berth-dev-lal/kill", "kill"],
     ["PUT", "/containers/berth-dev-lal/archive?path=/", "archive"],
     ["HEAD", "/containers/berth-dev-lal/archive?path=/", "archive"],
     ["GET", "/containers/berth-dev-lal/attach/ws", "attach"],
-    ["POST", "/containers/create?name=x", "create"],
+    ["GET", "/containers/create?name=x", "create"],
+    ["PUT", "/berth/instances", "request"],
     ["POST", "/containers/berth-dev-lal/update", "update"],
     ["POST", "/build", "build"],
     ["GET", "/containers/a/b/start", "start"],
@@ -120,6 +148,8 @@ describe("queries", () => {
     ["/containers/x/logs?stdout=1&since=1;2", "query-syntax"],
     ["/containers/x/logs?stdout=1&since=2026-01-01", "query-value"],
     ["/berth/declarations?watch=2", "query-value"],
+    ["/containers/x/stats", "query-value"],
+    ["/containers/x/stats?stream=1", "query-value"],
   ])("GET %s is malformed [%s]", (target, rule) => {
     expect(route("GET", target).denial).toMatchObject({ status: 400, rule });
   });
@@ -134,6 +164,12 @@ describe("queries", () => {
     ["/containers/x/stop?t=%2B5", "query-value"],
     ["/containers/x/stop?signal=KILL", "query-key"],
     ["/containers/x/wait?condition=never", "query-value"],
+    ["/containers/x/kill?signal=STOP", "query-value"],
+    ["/containers/x/kill?signal=9", "query-value"],
+    ["/containers/x/kill?signal=sigkill", "query-value"],
+    ["/containers/create?platform=linux", "query-key"],
+    ["/containers/create?name=a&name=b", "query-duplicate"],
+    ["/berth/instances?name=x", "query-key"],
   ])("POST %s is malformed [%s]", (target, rule) => {
     expect(route("POST", target).denial).toMatchObject({ status: 400, rule });
   });

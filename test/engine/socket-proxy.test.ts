@@ -1,24 +1,12 @@
-import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { copyFileSync, createReadStream, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import http from "node:http";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { buildSync } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseEndpoint, request } from "../../services/common/http.ts";
-import { createLog } from "../../services/common/log.ts";
-import { createAudit } from "../../services/socket-proxy/audit.ts";
-import { startProxy } from "../../services/socket-proxy/run.ts";
-import {
-  agentContainer,
-  type ContainerSpec,
-  serviceContainer,
-  workspaceVolume,
-} from "../../spec/container.ts";
-import { type Declaration, encodeDeclaration } from "../../spec/declaration.ts";
+import { parseEndpoint } from "../../services/common/http.ts";
+import { agentContainer, serviceContainer, workspaceVolume } from "../../spec/container.ts";
+import { createBody } from "../../spec/create-body.ts";
+import type { Declaration } from "../../spec/declaration.ts";
+import { encodeGrants, renderGrants } from "../../spec/grants.ts";
 import { Label, Network, objectName, Path, runDirectory, Service, Uid } from "../../spec/names.ts";
-import { presets, serviceLimits } from "../../spec/presets.ts";
+import { serviceLimits } from "../../spec/presets.ts";
 import {
   dockerHost,
   engine,
@@ -26,112 +14,28 @@ import {
   exec,
   type Inspected,
   inspect,
-  labelled,
-  stackName,
   until,
 } from "../support/engine.ts";
+import { type Body, type RealProxy, startRealProxy } from "../support/real-proxy.ts";
 
-/*
- * The socket proxy's server, in this process, before the real Engine. Containers are made through the Engine's API from
- * the same rendering that Pulumi uses. What only its own container shows (user, mounts, networks) is in other files.
- */
+let proxy: RealProxy;
+let stack: string;
+let image: string;
+let port: number;
 
-const stack = stackName("socket-proxy");
-const image = `localhost/berth/socket-proxy-test:${randomBytes(6).toString("hex")}`;
-const scratch = mkdtempSync(join(tmpdir(), "berth-socket-proxy-"));
-const audit: Record<string, unknown>[] = [];
-const ending = new AbortController();
-let port = 0;
-let done: Promise<void> | undefined;
+beforeAll(async () => {
+  proxy = await startRealProxy("socket-proxy");
+  ({ stack, image, port } = proxy);
+});
+afterAll(() => proxy.close());
 
-/** Runs until SIGTERM, then exits 7; says what its own limits are. */
-const program = `
-  const fs = require("node:fs");
-  const first = (...paths) => paths.map((p) => { try { return fs.readFileSync(p, "utf8").trim() } catch { return "" } }).find(Boolean);
-  console.log("pids.max " + first("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"));
-  console.error("to standard error");
-  process.on("SIGTERM", () => process.exit(7));
-  setInterval(() => {}, 1000);
-`;
-
-function declarationOf(name: string, changes: Partial<Declaration> = {}): Declaration {
-  return {
-    version: 1,
-    stack,
-    name,
-    driver: "docker",
-    image,
-    runner: false,
-    program: { command: ["/usr/local/bin/node", "-e", program] },
-    activation: "manual",
-    preset: "sandbox",
-    limits: { ...presets.sandbox, pids: 77 },
-    chat: { channels: [], trigger: "mention", access: { mode: "open" } },
-    network: "sealed",
-    egress: [],
-    secrets: {},
-    workspace: { retain: false },
-    ...changes,
-  };
-}
-
-/** An Engine's create body, as the docker provider writes it: no pids limit, networks joined later. */
-function createBody(spec: ContainerSpec): Record<string, unknown> & { HostConfig: object } {
-  const { name, Networks, HostConfig, ...config } = spec;
-  const { PidsLimit, PortBindings, ...host } = HostConfig;
-  const joins = Object.keys(Networks).length > 0;
-  return {
-    ...config,
-    Healthcheck: { Test: ["NONE"] },
-    HostConfig: { ...host, NetworkMode: joins ? "default" : host.NetworkMode },
-  };
-}
-
-function volume(name: string, labels: Record<string, string>): Promise<unknown> {
-  return engine("/volumes/create", "POST", {
-    Name: name,
-    Labels: { [Label.stack]: stack, ...labels },
-  });
-}
-
-async function declare(declaration: Declaration, suffix = "declaration"): Promise<void> {
-  const { name } = declaration;
-  const text = encodeDeclaration(declaration);
-  await volume(objectName(stack, `${name}-${suffix}`), {
-    [Label.agent]: name,
-    [Label.declaration]: text,
-  });
-}
-
-/** Makes an agent's container the way `pulumi up` does; `spoil` changes the body that is sent. */
-async function make(
-  declaration: Declaration,
-  spoil: (body: Record<string, unknown> & { HostConfig: object }) => void = () => undefined,
-): Promise<string> {
-  const spec = agentContainer(declaration);
-  await volume(workspaceVolume(stack, declaration.name), {});
-  const body = createBody(spec);
-  spoil(body);
-  const { Id } = await engine<{ Id: string }>(
-    `/v1.41/containers/create?name=${spec.name}`,
-    "POST",
-    body,
-  );
-  const networks = Object.entries(spec.Networks);
-  if (networks.length > 0) {
-    await engineAnswer("/networks/bridge/disconnect", "POST", { Container: Id });
-    for (const [name, Aliases] of networks) {
-      await engine(`/networks/${name}/connect`, "POST", {
-        Container: Id,
-        EndpointConfig: { Aliases, IPAMConfig: {} },
-      });
-    }
-  }
-  return Id;
-}
-
-const ask = (path: string, method = "GET") =>
-  request({ host: "127.0.0.1", port }, { method, path, timeoutMs: 60_000 });
+const ask = (path: string, method = "GET") => proxy.ask(path, method);
+const name = (agent: string) => proxy.name(agent);
+const declarationOf = (agent: string, changes: Partial<Declaration> = {}) =>
+  proxy.declarationOf(agent, changes);
+const declare = (declaration: Declaration, suffix?: string) => proxy.declare(declaration, suffix);
+const make = (declaration: Declaration, spoil?: (body: Body) => void) =>
+  proxy.make(declaration, spoil);
 
 /** Bytes of an answer, from the proxy or from the Engine itself. */
 function bytesOf(options: http.RequestOptions): Promise<Buffer> {
@@ -145,100 +49,6 @@ function bytesOf(options: http.RequestOptions): Promise<Buffer> {
       .on("error", reject);
   });
 }
-
-/** An image of the node that runs this test, the libraries that it loads and the proxy's bundle, and nothing else. */
-async function importImage(): Promise<void> {
-  const root = join(scratch, "root");
-  const { sharedObjects } = process.report.getReport() as { readonly sharedObjects: string[] };
-  const libraries = sharedObjects.filter((path) => path.startsWith("/") && path.includes(".so"));
-  const files = [
-    [process.execPath, "/usr/local/bin/node"],
-    ...libraries.map((path) => [path, path]),
-  ];
-  for (const [from = "", to = ""] of files) {
-    mkdirSync(dirname(join(root, to)), { recursive: true });
-    copyFileSync(from, join(root, to));
-  }
-  mkdirSync(join(root, "tmp"));
-  const bundle = { bundle: true, platform: "node", format: "esm", target: "node24" } as const;
-  const programs = { "socket-proxy": "socket-proxy/main.ts", health: "common/health-main.ts" };
-  for (const [to, from] of Object.entries(programs)) {
-    const outfile = join(root, `opt/berth/${to}.mjs`);
-    buildSync({ ...bundle, entryPoints: [join("services", from)], outfile, logLevel: "error" });
-  }
-  const archive = join(scratch, "image.tar");
-  execFileSync("tar", ["cf", archive, "-C", root, "."]);
-  const [repo, tag] = image.split(/:(?=[0-9a-f]{12}$)/);
-  const changes = encodeURIComponent("ENV FROM_IMAGE=yes");
-  await new Promise<void>((resolve, reject) => {
-    const sent = http.request(
-      {
-        ...parseEndpoint(dockerHost),
-        method: "POST",
-        path: `/images/create?fromSrc=-&repo=${repo}&tag=${tag}&changes=${changes}`,
-        headers: { "content-type": "application/x-tar" },
-      },
-      (answer) => {
-        let text = "";
-        answer.on("data", (part: Buffer) => {
-          text += part.toString();
-        });
-        answer.on("end", () =>
-          answer.statusCode === 200 && !text.includes('"error"')
-            ? resolve()
-            : reject(new Error(`importing the image: ${answer.statusCode} ${text}`)),
-        );
-      },
-    );
-    sent.on("error", reject);
-    createReadStream(archive).pipe(sent);
-  });
-}
-
-beforeAll(async () => {
-  const where = parseEndpoint(dockerHost);
-  if (!("socketPath" in where))
-    throw new Error(`DOCKER_HOST is ${dockerHost}; a unix socket is needed`);
-  await importImage();
-  await engine("/networks/create", "POST", {
-    Name: objectName(stack, Network.mattermost),
-    Internal: true,
-    CheckDuplicate: true,
-    Labels: { [Label.stack]: stack },
-  });
-  const proxy = await startProxy(
-    {
-      stack,
-      dockerSocket: where.socketPath,
-      uid: process.getuid?.() ?? 0,
-      listeners: [{ client: Service.adminBridge, host: "127.0.0.1", port: 0 }],
-    },
-    {
-      log: createLog("socket-proxy", () => undefined),
-      audit: createAudit((line) => audit.push(JSON.parse(line) as Record<string, unknown>)),
-      signal: ending.signal,
-    },
-  );
-  port = proxy.ports[0] ?? 0;
-  done = proxy.done;
-});
-
-afterAll(async () => {
-  ending.abort();
-  await done;
-  const objects = await labelled(stack);
-  for (const kind of ["container", "volume", "network"] as const) {
-    for (const object of objects.filter((name) => name.startsWith(`${kind}:`))) {
-      await engineAnswer(`/${kind}s/${object.slice(kind.length + 1)}?force=1&v=1`, "DELETE");
-    }
-  }
-  await engineAnswer(`/images/${image}?force=1`, "DELETE");
-  rmSync(scratch, { recursive: true, force: true });
-  rmSync(runDirectory(stack), { recursive: true, force: true });
-  expect(await labelled(stack)).toEqual([]);
-});
-
-const name = (agent: string) => objectName(stack, agent);
 
 describe("on a real Engine", () => {
   it("A11: start, inspect, wait and stop work on a declared container", async () => {
@@ -332,11 +142,11 @@ describe("on a real Engine", () => {
           tried.push([method, `${prefix}/containers/${own}/archive?path=/`]);
       }
     }
-    const records = audit.length;
+    const records = proxy.audit.length;
     for (const [method, path] of tried) {
       expect([method, path, (await ask(path, method)).status]).toEqual([method, path, 403]);
     }
-    expect(audit.slice(records).filter(({ decision }) => decision === "deny")).toHaveLength(
+    expect(proxy.audit.slice(records).filter(({ decision }) => decision === "deny")).toHaveLength(
       tried.length,
     );
     const after = await inspect(name("lal"));
@@ -445,7 +255,7 @@ describe("on a real Engine", () => {
     const answer = await ask(`/containers/${id}/start`, "POST");
     expect([answer.status, answer.text]).toEqual([403, expect.stringContaining(field)]);
     expect((await inspect(id)).State.Status).toBe("created");
-    expect(audit.findLast(({ phase }) => phase === "alert")).toMatchObject({
+    expect(proxy.audit.findLast(({ phase }) => phase === "alert")).toMatchObject({
       fields: expect.arrayContaining([field]),
     });
     await engine(`/containers/${id}?force=1`, "DELETE");
@@ -536,10 +346,12 @@ describe("on a real Engine", () => {
 });
 
 describe("in its own container", () => {
-  const self = name(Service.socketProxy);
-  const mounted = runDirectory(stack);
+  let self = "";
+  let mounted = "";
 
   beforeAll(async () => {
+    self = name(Service.socketProxy);
+    mounted = runDirectory(stack);
     const where = parseEndpoint(dockerHost);
     const spec = serviceContainer({
       stack,
@@ -549,12 +361,12 @@ describe("in its own container", () => {
       user: "0:0",
       capabilities: ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID"],
       command: ["/usr/local/bin/node", "/opt/berth/socket-proxy.mjs"],
-      env: { BERTH_STACK: stack },
+      env: { BERTH_STACK: stack, BERTH_GRANTS: encodeGrants(renderGrants()) },
       binds: [
         `${"socketPath" in where ? where.socketPath : ""}:${Path.dockerSocket}`,
         `${mounted}/proxy:${Path.proxyRun}`,
       ],
-      networks: [],
+      networks: [objectName(stack, Network.socketProxy)],
       healthcheck: { test: ["NONE"] },
     });
     await engine(`/containers/create?name=${self}`, "POST", createBody(spec));
