@@ -128,7 +128,6 @@ describe("on a real Engine", () => {
           "exec",
           "%65xec",
           "exec/",
-          "kill",
           "update",
           "rename?name=x",
           "restart",
