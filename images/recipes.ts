@@ -175,8 +175,9 @@ export const recipes: Readonly<Record<ImageName, Recipe>> = {
     lines: ["ENV PATH=/usr/local/bin:/usr/bin:/bin"],
   },
   "socket-proxy": serviceImage("socket-proxy", {
-    flags: strict,
-    mounts: [directory(Path.proxyRun)],
+    // Well below the container's memory: a runaway heap ends with a message, not by the kernel.
+    flags: [...strict, "--max-old-space-size=160"],
+    mounts: [directory(Path.proxyRun), directory(Path.audit)],
   }),
   "egress-gateway": serviceImage("egress-gateway", {
     flags: strict,

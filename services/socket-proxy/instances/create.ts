@@ -40,7 +40,6 @@ export async function createInstance(
   const spec = instanceContainer(template, instance);
   const around = await surroundingsOf(parts, spec);
   checkSurroundings(parts, spec, around);
-  if (parts.fleet.find(spec.name)) throw taken();
   const share = shareOf(client, template.id, spec);
   const reservation = parts.quotas.reserve(share, template, grant, parts.leases.living());
   try {
