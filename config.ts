@@ -2,7 +2,9 @@ import { BlockList, isIP } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { channelPattern, userPattern } from "./spec/declaration-check.ts";
+import type { InstanceQuotas, Suspension } from "./spec/grants.ts";
 import { stackNamePattern } from "./spec/names.ts";
+import { CPU, parseBytes } from "./spec/units.ts";
 
 /** The stack's configuration, checked, with every default filled in. */
 export interface StackConfig {
@@ -24,6 +26,9 @@ export interface StackConfig {
   readonly isolatedGateway: boolean;
   readonly privateEgress: readonly string[];
   readonly allowMovingTags: boolean;
+  /** What differs from the defaults of spec/grants.ts. */
+  readonly instanceQuotas: Partial<InstanceQuotas>;
+  readonly suspension: Partial<Suspension>;
 }
 
 /** Pulumi hands every value over as text; anything but a text is in it as JSON. */
@@ -40,12 +45,10 @@ const json = <T extends z.ZodType>(schema: T) =>
 const text = (pattern: RegExp, wanted: string) =>
   z.string(`must be ${wanted}`).regex(pattern, `must be ${wanted}`);
 const flag = json(z.boolean("must be true or false")).default(false);
-const port = json(
-  z
-    .int("must be a whole number from 1 to 65535")
-    .min(1, "must be a whole number from 1 to 65535")
-    .max(65_535, "must be a whole number from 1 to 65535"),
-);
+const whole = (least: number, most: number) => {
+  const wanted = `must be a whole number from ${least} to ${most}`;
+  return z.int(wanted).min(least, wanted).max(most, wanted);
+};
 const list = (pattern: RegExp, wanted: string) =>
   json(z.array(text(pattern, wanted), `must be a list, each item ${wanted}`));
 
@@ -53,6 +56,36 @@ const list = (pattern: RegExp, wanted: string) =>
 const hostPattern =
   /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const absolutePath = /^(\/[^\0:]+)?$/;
+const port = json(whole(1, 65_535));
+
+const cpusWanted = "must be a number of CPUs, like 16 or 0.5";
+const sizeWanted = 'must be a size like "32g"';
+/** Of all instances of a stack together; 0 instances or creates switch them off. */
+const quotaMembers = {
+  createsPerMinute: whole(0, 100_000).optional(),
+  instances: whole(0, 10_000).optional(),
+  memory: z.string(sizeWanted).refine(isSize, sizeWanted).optional(),
+  cpus: z.number(cpusWanted).min(0.01, cpusWanted).max(10_000, cpusWanted).optional(),
+  pids: whole(1, 1_000_000).optional(),
+};
+const suspensionMembers = {
+  denials: whole(1, 1_000_000).optional(),
+  windowSeconds: whole(1, 3600).optional(),
+  seconds: whole(1, 3600).optional(),
+};
+/** Members of the keys whose value is an object. */
+const members: Readonly<Record<string, object>> = {
+  instanceQuotas: quotaMembers,
+  suspension: suspensionMembers,
+};
+
+function isSize(text: string): boolean {
+  try {
+    return parseBytes(text) > 0;
+  } catch {
+    return false;
+  }
+}
 
 /** The keys of `Pulumi.<stack>.yaml`, without their namespace. A key that is not here is a mistake. */
 const schema = z.strictObject({
@@ -84,6 +117,12 @@ const schema = z.strictObject({
   isolatedGateway: flag,
   privateEgress: list(hostPattern, "a host name like models.internal.example.com").default([]),
   allowMovingTags: flag,
+  instanceQuotas: json(
+    z.strictObject(quotaMembers, 'must be an object like { memory: "32g", cpus: 16 }'),
+  ).default({}),
+  suspension: json(
+    z.strictObject(suspensionMembers, "must be an object like { denials: 20, seconds: 60 }"),
+  ).default({}),
 });
 
 /** Names of all keys, without their namespace. */
@@ -146,7 +185,23 @@ function resolve(
     secretsDirectory: raw.secretsDirectory || undefined,
     operators: [...new Set(raw.operators)].sort(),
     privateEgress: [...new Set(raw.privateEgress)].sort(),
+    instanceQuotas: inEngineUnits(raw.instanceQuotas),
+    suspension: defined(raw.suspension),
   };
+}
+
+function inEngineUnits({ memory, cpus, ...rest }: Raw["instanceQuotas"]): Partial<InstanceQuotas> {
+  return {
+    ...defined(rest),
+    ...(memory === undefined ? {} : { memoryBytes: parseBytes(memory) }),
+    ...(cpus === undefined ? {} : { nanoCpus: Math.round(cpus * CPU) }),
+  };
+}
+
+/** Without members that are there and undefined: they would hide a default. */
+function defined<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(value).filter(([, member]) => member !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
 /** The keys that are right, with defaults for the others, so that one run of the program names everything wrong. */
@@ -155,7 +210,9 @@ function readable(
   issues: readonly z.core.$ZodIssue[],
 ): Raw {
   const wrong = new Set(
-    issues.flatMap((i) => (i.code === "unrecognized_keys" ? i.keys : [String(i.path[0])])),
+    issues.flatMap((i) =>
+      i.code === "unrecognized_keys" && i.path.length === 0 ? i.keys : [String(i.path[0])],
+    ),
   );
   return schema.parse(Object.fromEntries(Object.entries(own).filter(([key]) => !wrong.has(key))));
 }
@@ -194,7 +251,7 @@ function isPrivate(address: string): boolean {
 }
 
 function describe(issue: z.core.$ZodIssue): string[] {
-  if (issue.code === "unrecognized_keys") {
+  if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
     return issue.keys.map((key) => `berth:${key}: is not known; ${meant(key)}`);
   }
   const path = issue.path
@@ -202,6 +259,10 @@ function describe(issue: z.core.$ZodIssue): string[] {
       typeof part === "number" ? `[${part}]` : i === 0 ? String(part) : `.${String(part)}`,
     )
     .join("");
+  if (issue.code === "unrecognized_keys") {
+    const known = Object.keys(members[path] ?? {}).join(", ");
+    return issue.keys.map((key) => `berth:${path}.${key}: is not known; there are: ${known}`);
+  }
   return [`berth:${path}: ${issue.message}`];
 }
 

@@ -15,4 +15,4 @@ Error.stackTraceLimit = 0;
 const outputs = program(config, fleet);
 Error.stackTraceLimit = stackTraceLimit;
 
-export const { stackName, mattermostUrl, adminUrl, mattermost, agents } = outputs;
+export const { stackName, mattermostUrl, adminUrl, mattermost, agents, socketProxy } = outputs;

@@ -17,7 +17,10 @@ import { SocketProxy } from "./components/socket-proxy.ts";
 import type { StackConfig } from "./config.ts";
 import { imageReference } from "./images/catalog.ts";
 import { serviceImages } from "./images/recipes.ts";
+import type { Declaration } from "./spec/declaration.ts";
+import { type GrantsDocument, renderGrants } from "./spec/grants.ts";
 import { Service } from "./spec/names.ts";
+import { type Policy, policyOf, problemsOfQuotas } from "./spec/policy.ts";
 
 /** What the stack gives to those who use it. */
 export interface Outputs {
@@ -28,6 +31,8 @@ export interface Outputs {
   readonly mattermost: MattermostKind;
   /** Names of all agents. */
   readonly agents: readonly string[];
+  /** What the socket proxy allows, and every container that it would make: a preview shows what changes of it. */
+  readonly socketProxy: Policy;
 }
 
 /**
@@ -40,6 +45,10 @@ export function program(
   images: (name: string) => string = imageReference,
 ): Outputs {
   refuseMovingTags(config, agents);
+  const fleet = [...agents].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const declarations = fleet.map((agent) => toDeclaration(agent, { stack: config.stack, images }));
+  const grants = renderGrants({ stack: config.instanceQuotas, suspension: config.suspension });
+  refuseSmallQuotas(config, grants, declarations);
   const { stack, bindAddress, protectData, team, operators } = config;
   const opts = { providers: [engineProvider(config.dockerHost)] };
   const imageOf = (service: Service) => images(serviceImages[service]);
@@ -50,13 +59,15 @@ export function program(
     { stack, isolatedGateway: config.isolatedGateway },
     opts,
   );
-  new SocketProxy(
+  const socketProxy = new SocketProxy(
     Service.socketProxy,
     {
       stack,
       image: imageOf(Service.socketProxy),
       engineSocket: config.engineSocket,
+      grants,
       network: networks.socketProxy,
+      protectData,
     },
     opts,
   );
@@ -125,12 +136,10 @@ export function program(
     },
     opts,
   );
-  const fleet = [...agents].sort((a, b) => (a.name < b.name ? -1 : 1));
-  for (const agent of fleet) {
-    const declaration = toDeclaration(agent, { stack, images });
+  for (const declaration of declarations) {
     new Agent(
-      agent.name,
-      { declaration, protectData, mattermostNetwork: networks.mattermost },
+      declaration.name,
+      { declaration, protectData, mattermostNetwork: networks.mattermost, socketProxy },
       opts,
     );
   }
@@ -140,6 +149,7 @@ export function program(
     adminUrl: adminBridge.url,
     mattermost: official ? MattermostKind.Official : MattermostKind.Standin,
     agents: fleet.map((agent) => agent.name),
+    socketProxy: policyOf(grants, declarations),
   };
 }
 
@@ -152,4 +162,20 @@ function refuseMovingTags(config: StackConfig, agents: readonly AgentDefinition[
       `  - agents/${name}.ts: image: "${image}" may come to mean another image; write it by digest (name@sha256:…), or set berth:allowMovingTags: true in Pulumi.${config.stack}.yaml`,
   );
   throw new pulumi.RunError(`Images that may change behind their name:\n${lines.join("\n")}`);
+}
+
+/** A template of which nothing can ever be made is a mistake that would only show when somebody needs it. */
+function refuseSmallQuotas(
+  config: StackConfig,
+  grants: GrantsDocument,
+  declarations: readonly Declaration[],
+): void {
+  const problems = problemsOfQuotas(grants.stack, declarations);
+  if (problems.length === 0) return;
+  const lines = problems.map(
+    ({ template, problem }) => `  - ${template}: ${problem}; raise it, or lower the resources`,
+  );
+  throw new pulumi.RunError(
+    `Templates that do not fit into the quotas of Pulumi.${config.stack}.yaml:\n${lines.join("\n")}`,
+  );
 }

@@ -1,4 +1,4 @@
-import { imageNames, imageReference } from "../images/catalog.ts";
+import { imageReference } from "../images/catalog.ts";
 import {
   type Activation,
   type AgentNetwork,
@@ -8,10 +8,22 @@ import {
   encodeDeclaration,
   type Program,
 } from "../spec/declaration.ts";
-import { checkDeclaration, imagePattern, movingImagePattern } from "../spec/declaration-check.ts";
+import { checkDeclaration, imagePattern } from "../spec/declaration-check.ts";
 import type { Preset } from "../spec/presets.ts";
 import { problemsOfFleet } from "./fleet-check.ts";
+import { agentImages, defaultImage, isMoving, problemOfImage, standIn } from "./images.ts";
 import { limitsOf, type Resources } from "./resources.ts";
+import {
+  type InstancesInput,
+  instancesOf,
+  type ReadTemplates,
+  type TemplateInput,
+  templateInInputWords,
+  templatesOf,
+  withImages,
+} from "./templates.ts";
+
+export { agentImages, defaultImage } from "./images.ts";
 
 /** What an agent's file says. What it leaves out has the default named here. */
 export interface AgentInput {
@@ -43,6 +55,12 @@ export interface AgentInput {
   readonly secrets?: Readonly<Record<string, string>>;
   /** `retain`: the workspace stays on the host when the agent goes. @default true */
   readonly workspace?: { readonly retain?: boolean };
+  /** Further containers of the agent itself, made on demand. @default none */
+  readonly instances?: InstancesInput;
+  /** Containers made on demand for its work, by name; its own gateway and workspace unless they say otherwise. @default none */
+  readonly workers?: Readonly<Record<string, TemplateInput>>;
+  /** The same without any network, smaller and shorter: for code that nobody has read. @default none */
+  readonly sandboxes?: Readonly<Record<string, TemplateInput>>;
 }
 
 /** A checked agent with every default filled in; its image is still as written. */
@@ -57,24 +75,22 @@ export class AgentError extends Error {
   }
 }
 
-/** Names of stack images that agents can use, as an agent's file writes them. */
-export const agentImages: readonly string[] = imageNames
-  .filter((name) => name.startsWith("agent-"))
-  .map((name) => name.slice("agent-".length));
-
-/** The image of an agent that names none. */
-export const defaultImage = "node";
-
 /**
  * Checks an agent and fills in what it leaves out. Pure; the result is frozen.
  * @throws AgentError that lists everything wrong with field and cure
  */
 export function defineAgent(input: AgentInput): Agent {
   const problems: string[] = [];
-  const agent = completed(input, problems);
+  const { agent, written } = completed(input, problems);
   problems.push(...unknownKeys(input), ...ownRules(input, agent));
-  const candidate = { ...agent, version: 1, stack: "check", image: standIn(agent) } as const;
-  problems.push(...checkDeclaration(candidate).map(inInputWords));
+  const candidate = {
+    ...agent,
+    version: 1,
+    stack: "check",
+    image: agent.allowMovingTag ? agent.image : standIn(agent.image),
+    ...(agent.templates ? { templates: withImages(agent.templates, standIn) } : {}),
+  } as const;
+  problems.push(...checkDeclaration(candidate).map((problem) => inInputWords(problem, written)));
   if (problems.length === 0) {
     try {
       encodeDeclaration(candidate);
@@ -102,8 +118,14 @@ export function toDeclaration(
   options: { readonly stack: string; readonly images?: (name: string) => string },
 ): Declaration {
   const images = options.images ?? imageReference;
-  const image = agentImages.includes(agent.image) ? images(`agent-${agent.image}`) : agent.image;
-  return Object.freeze({ ...agent, version: 1, stack: options.stack, image });
+  const full = (image: string) => (agentImages.includes(image) ? images(`agent-${image}`) : image);
+  return Object.freeze({
+    ...agent,
+    version: 1,
+    stack: options.stack,
+    image: full(agent.image),
+    ...(agent.templates ? { templates: withImages(agent.templates, full) } : {}),
+  });
 }
 
 /** Agents whose image may come to mean another one. */
@@ -112,13 +134,18 @@ export function withMovingTag(agents: readonly Agent[]): readonly Agent[] {
 }
 
 /** Adds the defaults. Wrong values are carried along, for the checks to name. */
-function completed(input: AgentInput, problems: string[]): Agent {
+function completed(
+  input: AgentInput,
+  problems: string[],
+): { readonly agent: Agent; readonly written: ReadTemplates["written"] } {
   const chat = input.chat ?? {};
   const workspace = input.workspace ?? {};
   const image = input.image ?? defaultImage;
   const network = input.network ?? "sealed";
   const noChat = network === "none";
-  return {
+  const read = templatesOf(input.workers, input.sandboxes, { image, network });
+  problems.push(...read.problems);
+  const agent: Agent = {
     name: input.name,
     driver: input.driver ?? "docker",
     image,
@@ -141,7 +168,10 @@ function completed(input: AgentInput, problems: string[]): Agent {
     egress: sorted(input.egress ?? []),
     secrets: input.secrets ?? {},
     workspace: { ...workspace, retain: workspace.retain ?? true },
+    ...(input.instances === undefined ? {} : { instances: instancesOf(input.instances, problems) }),
+    ...(read.templates ? { templates: read.templates } : {}),
   };
+  return { agent, written: read.written };
 }
 
 /** Rules that a declaration alone does not show. */
@@ -149,14 +179,8 @@ function ownRules(input: AgentInput, agent: Agent): string[] {
   const found: string[] = [];
   const { image } = agent;
   const usable = agentImages.includes(image) || imagePattern.test(image) || agent.allowMovingTag;
-  if (!usable) {
-    const choices = `a stack image (${agentImages.join(", ")}) or a reference by digest (name@sha256:…)`;
-    found.push(
-      isMoving(image)
-        ? `image: "${image}" may come to mean another image; write ${choices}, or allowMovingTag: true`
-        : `image: "${String(image)}" is no image; write ${choices}`,
-    );
-  }
+  const problem = usable ? undefined : problemOfImage(image);
+  if (problem) found.push(`image: ${problem}${isMoving(image) ? ", or allowMovingTag: true" : ""}`);
   const needsRunner = Object.hasOwn(agent.program ?? {}, "acp");
   if (agent.network === "none") {
     if (needsRunner)
@@ -190,6 +214,9 @@ const inputKeys: Readonly<Record<keyof AgentInput, true>> = {
   egress: true,
   secrets: true,
   workspace: true,
+  instances: true,
+  workers: true,
+  sandboxes: true,
 };
 
 function unknownKeys(input: AgentInput): string[] {
@@ -199,28 +226,12 @@ function unknownKeys(input: AgentInput): string[] {
 }
 
 /** A problem of the declaration, in the words of the agent's file. Limits have problems of their own. */
-function inInputWords(problem: string): string {
-  return problem
+function inInputWords(problem: string, written: ReadTemplates["written"]): string {
+  return templateInInputWords(problem, written)
     .replace(/^limits\.memoryBytes/, "resources.memory (bytes)")
     .replace(/^limits\.nanoCpus/, "resources.cpus (billionths)")
     .replace(/^limits\.tmpBytes/, "resources.tmp (bytes)")
     .replace(/^limits\./, "resources.");
-}
-
-/** An image reference that passes where the real one is not known yet or has been complained of already. */
-function standIn(agent: Agent): string {
-  return imagePattern.test(agent.image) || agent.allowMovingTag
-    ? agent.image
-    : "localhost/berth/check:000000000000";
-}
-
-function isMoving(image: unknown): boolean {
-  return (
-    typeof image === "string" &&
-    !agentImages.includes(image) &&
-    !imagePattern.test(image) &&
-    movingImagePattern.test(image)
-  );
 }
 
 function fileOf(input: AgentInput): string {

@@ -14,6 +14,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   wait: async () => (await import("./commands/wait.ts")).wait,
   status: async () => (await import("./commands/status.ts")).status,
   logs: async () => (await import("./commands/logs.ts")).logs,
+  audit: async () => (await import("./commands/audit.ts")).audit,
+  proxy: async () => (await import("./commands/proxy.ts")).proxy,
   user: async () => (await import("./commands/user.ts")).user,
   secrets: async () => (await import("./commands/secrets.ts")).secrets,
   images: async () => (await import("./commands/images.ts")).images,

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname } from "node:path";
+import { advisoriesFor } from "../spec/engine-advisories.ts";
 import { Label } from "../spec/names.ts";
 import { presets } from "../spec/presets.ts";
 import { CPU, GiB } from "../spec/units.ts";
@@ -111,7 +112,7 @@ async function publishedPorts(engine: EngineClient, stack: string): Promise<Set<
 export function checkEngine(version: string, info: EngineInfo, now: number): Check[] {
   return [
     checkVersion(version),
-    checkInternalDns(version),
+    ...checkAdvisories(version),
     checkKind(info),
     checkStorage(info),
     checkLimits(info),
@@ -132,21 +133,20 @@ function checkVersion(version: string): Check {
     : ok("engine version", version);
 }
 
-/** CVE-2024-29018: older Engines pass DNS questions of internal networks on to the outside. */
-function checkInternalDns(version: string): Check {
-  const name = "internal networks";
-  const [major = 0, minor = 0, patch = 0] = parseVersion(version) ?? [];
-  const fixed =
-    major >= 26 ||
-    (major === 25 && atLeast([major, minor, patch], [25, 0, 5])) ||
-    (major === 23 && atLeast([major, minor, patch], [23, 0, 11]));
-  return fixed
-    ? ok(name, "DNS questions stay inside")
-    : note(
-        name,
-        `${version} passes their DNS questions on to the outside (CVE-2024-29018, unless your distribution mended it): an agent with network: "mattermost" can leak data in names`,
-        "upgrade to 23.0.11, 25.0.5, 26.0.0 or later, or keep agents sealed (the default), who have no DNS",
-      );
+/** Known trouble of the Engine's version: what is bad each with its cure, what cannot be reached in one line. */
+function checkAdvisories(version: string): Check[] {
+  const known = advisoriesFor(version);
+  const bad = known.filter(({ severity }) => severity === "bad");
+  const others = known.filter(({ severity }) => severity === "note").map(({ id }) => id);
+  return [
+    ...bad.map(({ topic, id, means, cure }) => note(topic, `${version}: ${means} (${id})`, cure)),
+    ok(
+      "engine advisories",
+      others.length === 0
+        ? `${bad.length === 0 ? "none" : "no others"} known of ${version}`
+        : `known of ${version}, and no way to them through the socket proxy: ${others.join(", ")}`,
+    ),
+  ];
 }
 
 function checkKind(info: EngineInfo): Check {

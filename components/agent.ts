@@ -2,9 +2,9 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { agentContainer } from "../spec/container.ts";
 import { type Declaration, encodeDeclaration } from "../spec/declaration.ts";
-import { Label } from "../spec/names.ts";
+import { Label, ownImagePrefix } from "../spec/names.ts";
 import { createContainer } from "./internal/container.ts";
-import { dataVolume, labels } from "./internal/volumes.ts";
+import { dataVolume, labels, type SharedVolume } from "./internal/volumes.ts";
 import type { StackNetwork } from "./networks.ts";
 
 export interface AgentArgs {
@@ -14,6 +14,11 @@ export interface AgentArgs {
   readonly protectData: boolean;
   /** The network of agents that declare `mattermost`. */
   readonly mattermostNetwork: StackNetwork;
+  /**
+   * Made before the agent and taken away after it: a declaration that goes ends the leases of the agent's instances,
+   * as long as the proxy is there to end them.
+   */
+  readonly socketProxy: pulumi.Resource;
 }
 
 /**
@@ -26,14 +31,20 @@ export class Agent extends pulumi.ComponentResource {
 
   constructor(name: string, args: AgentArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:index:Agent", name, {}, opts);
-    const declaration = this.#declare(name, args.declaration);
-    if (args.declaration.driver === "docker") this.#contain(name, args, declaration);
+    const workspace =
+      args.declaration.driver === "docker" ? this.#workspace(name, args) : undefined;
+    const declaration = this.#declare(name, args, workspace);
+    if (workspace) {
+      this.#contain(name, args, declaration, workspace);
+      this.#pull(name, args.declaration);
+    }
     this.declaration = declaration.name;
     this.registerOutputs({ declaration: this.declaration });
   }
 
   /** An empty volume whose label is the declaration. Without a fixed name, so the new one is there before the old one goes. */
-  #declare(name: string, declaration: Declaration): docker.Volume {
+  #declare(name: string, args: AgentArgs, workspace: SharedVolume | undefined): docker.Volume {
+    const { declaration, socketProxy } = args;
     return new docker.Volume(
       `${name}-declaration`,
       {
@@ -42,31 +53,53 @@ export class Agent extends pulumi.ComponentResource {
           [Label.declaration]: encodeDeclaration(declaration),
         }),
       },
-      { parent: this },
+      // The workspace is taken away after it and before the proxy: until the leases have ended, instances hold it.
+      { parent: this, dependsOn: [socketProxy, ...(workspace ? [workspace.resource] : [])] },
     );
   }
 
-  #contain(name: string, args: AgentArgs, declared: docker.Volume): void {
-    const { declaration } = args;
-    const workspace = dataVolume(
+  #workspace(name: string, { declaration, protectData, socketProxy }: AgentArgs): SharedVolume {
+    return dataVolume(
       {
         stack: declaration.stack,
         component: "workspace",
         part: `${name}-workspace`,
         labels: { [Label.agent]: name },
-        retain: declaration.workspace.retain || args.protectData,
+        retain: declaration.workspace.retain || protectData,
         // Never: a protected workspace would stop an `up` that takes the agent off the list. It is retained instead.
         protect: false,
+        dependsOn: [socketProxy],
       },
       this,
     );
+  }
+
+  #contain(
+    name: string,
+    { declaration, mattermostNetwork }: AgentArgs,
+    declared: docker.Volume,
+    workspace: SharedVolume,
+  ): void {
     createContainer(
       name,
       agentContainer(declaration),
       "created",
-      [workspace, ...(declaration.network === "mattermost" ? [args.mattermostNetwork] : [])],
+      [workspace, ...(declaration.network === "mattermost" ? [mattermostNetwork] : [])],
       // A new declaration first: the socket proxy compares a new container with the newest one.
       { parent: this, dependsOn: [declared] },
     );
+  }
+
+  /** Images of templates that berth does not build: the socket proxy, which makes containers of them, pulls nothing. */
+  #pull(name: string, { templates = {} }: Declaration): void {
+    for (const [template, { image }] of Object.entries(templates)) {
+      if (image.startsWith(ownImagePrefix)) continue;
+      // Kept: another template or stack may use it, too.
+      new docker.RemoteImage(
+        `${name}-${template}-image`,
+        { name: image, keepLocally: true },
+        { parent: this },
+      );
+    }
   }
 }

@@ -1,8 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
 import { serviceContainer } from "../spec/container.ts";
+import { encodeGrants, type GrantsDocument } from "../spec/grants.ts";
 import { Path, Port, runDirectory, Service } from "../spec/names.ts";
 import { serviceLimits } from "../spec/presets.ts";
 import { createContainer, ownHealthcheck } from "./internal/container.ts";
+import { dataVolume } from "./internal/volumes.ts";
 import type { StackNetwork } from "./networks.ts";
 
 export interface SocketProxyArgs {
@@ -11,8 +13,12 @@ export interface SocketProxyArgs {
   readonly image: string;
   /** Where the Engine's socket lies on the Engine's host. */
   readonly engineSocket: string;
+  /** What each client may ask for; never a value of the agent list, which would replace the proxy with every agent. */
+  readonly grants: GrantsDocument;
   /** The network that it shares with the admin bridge alone. */
   readonly network: StackNetwork;
+  /** Keep its audit whatever happens to the stack: protected from delete, retained on the host. */
+  readonly protectData: boolean;
 }
 
 /** The only holder of the Docker socket. It parses a closed set of requests and writes its own. */
@@ -22,6 +28,16 @@ export class SocketProxy extends pulumi.ComponentResource {
 
   constructor(name: string, args: SocketProxyArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:index:SocketProxy", name, {}, opts);
+    const audit = dataVolume(
+      {
+        stack: args.stack,
+        component: Service.socketProxy,
+        part: "audit",
+        retain: args.protectData,
+        protect: args.protectData,
+      },
+      this,
+    );
     createContainer(
       name,
       serviceContainer({
@@ -33,16 +49,17 @@ export class SocketProxy extends pulumi.ComponentResource {
         user: "0:0",
         capabilities: ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID"],
         init: false,
-        env: { BERTH_STACK: args.stack },
+        env: { BERTH_GRANTS: encodeGrants(args.grants), BERTH_STACK: args.stack },
         binds: [
           `${args.engineSocket}:${Path.dockerSocket}`,
           `${proxyDirectory(args.stack)}:${Path.proxyRun}`,
+          `${audit.name}:${Path.audit}`,
         ],
         networks: [args.network.name],
         healthcheck: ownHealthcheck,
       }),
       "running",
-      [args.network],
+      [args.network, audit],
       { parent: this },
     );
     this.endpoint = pulumi.output(socketProxyEndpoint);

@@ -77,6 +77,9 @@ export const Network = {
 } as const;
 export type Network = (typeof Network)[keyof typeof Network];
 
+/** What the names of images that berth builds begin with: they are on the Engine before `pulumi up`, and in no registry. */
+export const ownImagePrefix = "localhost/berth/";
+
 /** Name of an Engine object of a stack: `berth-dev-lal`. */
 export function objectName(stack: string, part: string): string {
   return `berth-${stack}-${part}`;

@@ -14,18 +14,21 @@ import { ownEngine, stopEngine } from "../toolchain/engine.ts";
 
 /** Runs the measurements of `bench/` with the tools and the Engine at hand. */
 export const bench: Command = {
-  usage: "bench [arguments]",
-  summary: "measure; each number beside its baseline",
+  usage: "bench [proxy [operation...]]",
+  summary: "measure, each number beside its baseline: a whole stack, or the socket proxy",
   async run(args) {
     deferExit();
     const session = openSession();
-    const tools = await prepareTools(session);
+    // The socket proxy is measured without Pulumi, and its own image is all that it needs.
+    const tools = args[0] === "proxy" ? undefined : await prepareTools(session);
     const engine = await prepareEngine(session);
     try {
-      await prepareImages(session, engine);
+      if (tools) await prepareImages(session, engine);
       return await runOnTerminal(process.execPath, [join(root, "bench/main.ts"), ...args], {
         cwd: root,
-        env: environmentOf(session, tools, engine),
+        env: tools
+          ? environmentOf(session, tools, engine)
+          : { ...session.env, DOCKER_HOST: engine.url },
       });
     } finally {
       if (engine.started) await stopEngine(ownEngine(session.cache));

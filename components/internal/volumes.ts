@@ -30,6 +30,8 @@ export interface DataVolumeArgs {
   /** Pulumi refuses to delete or replace it. */
   readonly protect: boolean;
   readonly labels?: Readonly<Record<string, string>>;
+  /** What is made before it and taken away after it. */
+  readonly dependsOn?: readonly pulumi.Resource[];
 }
 
 /** Makes a volume for what must survive its container. */
@@ -40,6 +42,7 @@ export function dataVolume(args: DataVolumeArgs, parent: pulumi.Resource): Share
     { name, labels: labels(args.stack, args.component, args.labels) },
     {
       parent,
+      dependsOn: [...(args.dependsOn ?? [])],
       // Production cannot lose data by a slip of the hand: refused by Pulumi, and kept by Docker even then.
       protect: args.protect,
       retainOnDelete: args.retain,

@@ -1,21 +1,11 @@
 import http from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseEndpoint } from "../../services/common/http.ts";
-import { agentContainer, serviceContainer, workspaceVolume } from "../../spec/container.ts";
+import { agentContainer, workspaceVolume } from "../../spec/container.ts";
 import { createBody } from "../../spec/create-body.ts";
 import type { Declaration } from "../../spec/declaration.ts";
-import { encodeGrants, renderGrants } from "../../spec/grants.ts";
-import { Label, Network, objectName, Path, runDirectory, Service, Uid } from "../../spec/names.ts";
-import { serviceLimits } from "../../spec/presets.ts";
-import {
-  dockerHost,
-  engine,
-  engineAnswer,
-  exec,
-  type Inspected,
-  inspect,
-  until,
-} from "../support/engine.ts";
+import { Label, Network } from "../../spec/names.ts";
+import { dockerHost, engine, type Inspected, inspect, until } from "../support/engine.ts";
 import { type Body, type RealProxy, startRealProxy } from "../support/real-proxy.ts";
 
 let proxy: RealProxy;
@@ -341,98 +331,5 @@ describe("on a real Engine", () => {
       expect.objectContaining({ RepoTags: [image] }),
     ]);
     expect(text).not.toContain("FROM_IMAGE");
-  });
-});
-
-describe("in its own container", () => {
-  let self = "";
-  let mounted = "";
-
-  beforeAll(async () => {
-    self = name(Service.socketProxy);
-    mounted = runDirectory(stack);
-    const where = parseEndpoint(dockerHost);
-    const spec = serviceContainer({
-      stack,
-      service: Service.socketProxy,
-      image,
-      limits: serviceLimits,
-      user: "0:0",
-      capabilities: ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID"],
-      command: ["/usr/local/bin/node", "/opt/berth/socket-proxy.mjs"],
-      env: { BERTH_STACK: stack, BERTH_GRANTS: encodeGrants(renderGrants()) },
-      binds: [
-        `${"socketPath" in where ? where.socketPath : ""}:${Path.dockerSocket}`,
-        `${mounted}/proxy:${Path.proxyRun}`,
-      ],
-      networks: [objectName(stack, Network.socketProxy)],
-      healthcheck: { test: ["NONE"] },
-    });
-    await engine(`/containers/create?name=${self}`, "POST", createBody(spec));
-    await engine(`/containers/${self}/start`, "POST");
-    await until("the proxy to be healthy", async () => {
-      const health = await exec(self, ["/usr/local/bin/node", "/opt/berth/health.mjs"]);
-      return health.exitCode === 0;
-    });
-  });
-
-  it("C8: the proxy is not root, has the socket's group, no capability and no way back", async () => {
-    const script = `
-      const fs = require("node:fs");
-      const socket = fs.statSync("${Path.dockerSocket}").gid;
-      for (const pid of fs.readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name))) {
-        const argv = fs.readFileSync("/proc/" + pid + "/cmdline", "utf8").split("\\0");
-        if (argv[0] !== "/usr/local/bin/node" || argv[1] !== "/opt/berth/socket-proxy.mjs") continue;
-        const status = fs.readFileSync("/proc/" + pid + "/status", "utf8");
-        const field = (name) => new RegExp("^" + name + ":\\\\s*(.*)$", "m").exec(status)[1].trim();
-        console.log(JSON.stringify({
-          uid: field("Uid").split(/\\s+/), groups: field("Groups"), socket: String(socket),
-          permitted: field("CapPrm"), effective: field("CapEff"), locked: field("NoNewPrivs"),
-        }));
-      }`;
-    const { output } = await exec(self, ["/usr/local/bin/node", "-e", script]);
-    const [line = "", ...more] = output.trim().split("\n");
-    expect(more).toEqual([]);
-    const found = JSON.parse(line) as Record<string, unknown>;
-    expect(found).toEqual({
-      uid: Array.from({ length: 4 }, () => String(Uid.socketProxy)),
-      groups: found.socket,
-      socket: found.socket,
-      permitted: "0000000000000000",
-      effective: "0000000000000000",
-      locked: "1",
-    });
-  });
-
-  it("a client that mounts its own directory, root without capabilities, is served there and granted only its verbs", async () => {
-    const script = `
-      const http = require("node:http");
-      const ask = (path) => new Promise((resolve) => http.get({ socketPath: "${Path.proxySocket}", path }, (answer) => {
-        let text = ""; answer.on("data", (part) => text += part); answer.on("end", () => resolve(answer.statusCode + " " + text.trim()));
-      }));
-      ask("/berth/declarations").then((first) => ask("/containers/json").then((second) => console.log(first + "\\n" + second)));`;
-    const { Id } = await engine<{ Id: string }>("/containers/create", "POST", {
-      Image: image,
-      User: "0:0",
-      Cmd: ["/usr/local/bin/node", "-e", script],
-      Labels: { [Label.stack]: stack },
-      HostConfig: {
-        NetworkMode: "none",
-        CapDrop: ["ALL"],
-        Binds: [`${mounted}/proxy/${Service.egressGateway}:${Path.proxyRun}`],
-      },
-    });
-    await engine(`/containers/${Id}/start`, "POST");
-    await engine(`/containers/${Id}/wait`, "POST");
-    const output = (await engineAnswer(`/containers/${Id}/logs?stdout=1`)).text;
-    expect(output).toMatch(/200 \[.*"name":"lal"/);
-    expect(output).toMatch(/403 \{"message":"berth: list denied: .* \[grant\]/);
-  });
-
-  it("its own pids limit is in force, too", async () => {
-    await until(
-      "its limit",
-      async () => (await inspect(self)).HostConfig.PidsLimit === serviceLimits.pids,
-    );
   });
 });

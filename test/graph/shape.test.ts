@@ -175,6 +175,7 @@ describe("the shape of the graph", () => {
       adminUrl: "http://127.0.0.1:8066",
       mattermost: "standin",
       agents: ["lal"],
+      socketProxy: expect.objectContaining({ policy: expect.stringMatching(/^[0-9a-f]{64}$/) }),
     });
   });
 });

@@ -74,6 +74,69 @@ const resources = fc.record(
   { requiredKeys: [] },
 );
 
+const parameter = fc.record(
+  {
+    pattern: fc.constantFrom("[a-z0-9-]{1,40}", "\\d+", ".+", "yes|no", "[A-Z]{2}-\\d{1,6}"),
+    maxLength: fc.integer({ min: 5, max: 4096 }),
+    optional: fc.constant(true as const),
+  },
+  { requiredKeys: ["pattern", "maxLength"] },
+);
+/** What a template may say, whatever its agent is: it shares nothing and reaches nothing unless it says so. */
+const alone = {
+  command,
+  image: optional(fc.oneof(fc.constantFrom("base", "node"), digest)),
+  env: optional(
+    fc.dictionary(fc.constantFrom("LOG_LEVEL", "LANG", "CI"), fc.constantFrom("1", "de", "a=b c"), {
+      maxKeys: 3,
+    }),
+  ),
+  parameters: optional(
+    fc.dictionary(fc.constantFrom("TASK_ID", "TASK_REF", "TASK_MODE"), parameter, { maxKeys: 3 }),
+  ),
+  resources: optional(
+    fc.record({ memory: fc.constantFrom("512m", "1g"), tmp: fc.constantFrom("1m", "64m") }),
+  ),
+  timeout: optional(fc.integer({ min: 10, max: 7200 })),
+  max: optional(fc.integer({ min: 1, max: 100 })),
+};
+const workspace = fc.constantFrom("shared" as const, "read-only" as const, "scratch" as const);
+
+function templates(
+  own: Record<string, fc.Arbitrary<unknown>>,
+): Record<string, fc.Arbitrary<unknown>> {
+  // Without members that say nothing, as people write them.
+  const one = fc.record({ ...alone, ...own }).map((input) => withoutUndefined(input));
+  return {
+    workers: optional(fc.dictionary(fc.constantFrom("review", "build", "w"), one, { maxKeys: 2 })),
+    sandboxes: optional(fc.dictionary(fc.constantFrom("shell", "try-it"), one, { maxKeys: 2 })),
+  };
+}
+const instances = optional(
+  fc.record(
+    { max: fc.integer({ min: 1, max: 100 }), timeout: fc.integer({ min: 10, max: 7200 }) },
+    { requiredKeys: [] },
+  ),
+);
+const sealedTemplates = {
+  instances,
+  ...templates({
+    network: optional(fc.constantFrom("sealed" as const, "none" as const)),
+    workspace: optional(workspace),
+  }),
+};
+const closedTemplates = {
+  instances,
+  ...templates({
+    network: optional(fc.constant("none" as const)),
+    workspace: optional(workspace),
+  }),
+};
+const detachedTemplates = templates({
+  network: optional(fc.constantFrom("sealed" as const, "none" as const)),
+  workspace: fc.constant("scratch" as const),
+});
+
 const common = {
   activation: optional(fc.constantFrom("always" as const, "on-demand" as const, "manual" as const)),
   preset: optional(fc.constantFrom("agent" as const, "worker" as const, "sandbox" as const)),
@@ -93,23 +156,27 @@ const reaching = {
 const body: fc.Arbitrary<Record<string, unknown>> = fc.oneof(
   fc.record({
     ...reaching,
+    ...sealedTemplates,
     image: optional(fc.constantFrom("base", "node")),
     network: optional(fc.constantFrom("sealed" as const, "mattermost" as const)),
     program: fc.oneof(fc.record({ acp: command }), fc.record({ command })),
   }),
   fc.record({
     ...reaching,
+    ...sealedTemplates,
     image: digest,
     network: optional(fc.constantFrom("sealed" as const, "mattermost" as const)),
     program: fc.record({ command }),
   }),
   fc.record({
     ...reaching,
+    ...detachedTemplates,
     driver: fc.constant("local" as const),
     program: fc.record({ acp: command }),
   }),
   fc.record({
     ...common,
+    ...closedTemplates,
     image: optional(digest),
     network: fc.constant("none" as const),
     program: fc.record({ command }),
@@ -120,12 +187,11 @@ const body: fc.Arbitrary<Record<string, unknown>> = fc.oneof(
 export function agentInput(name: fc.Arbitrary<string> = agentName): fc.Arbitrary<AgentInput> {
   return fc
     .tuple(name, body)
-    .map(
-      ([own, rest]) =>
-        Object.fromEntries(
-          Object.entries({ name: own, ...rest }).filter(([, value]) => value !== undefined),
-        ) as unknown as AgentInput,
-    );
+    .map(([own, rest]) => withoutUndefined({ name: own, ...rest }) as unknown as AgentInput);
+}
+
+function withoutUndefined(value: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined));
 }
 
 /** Valid agents of different names, in any order. */

@@ -182,6 +182,7 @@ const inPlace: Readonly<Record<string, readonly string[]>> = {
   ],
   "docker:index/network:Network": [],
   "docker:index/volume:Volume": [],
+  "docker:index/remoteImage:RemoteImage": ["name"],
 };
 
 /** What `up` would do to get from one graph to the next. */
@@ -226,7 +227,10 @@ export function leftBy(graph: Graph): readonly Registered[] {
 }
 
 /** All resources of a type, `Container` for short. @throws Error where there is none, so no law holds for want of cases */
-export function ofType(graph: Graph, type: "Container" | "Network" | "Volume"): Registered[] {
+export function ofType(
+  graph: Graph,
+  type: "Container" | "Network" | "RemoteImage" | "Volume",
+): Registered[] {
   const found = graph.resources.filter((r) => r.type.endsWith(`:${type}`));
   if (found.length === 0) throw new Error(`no ${type} was registered`);
   return found;

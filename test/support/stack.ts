@@ -165,6 +165,11 @@ export class Stack {
     return this.#operation(["preview"], mayFail);
   }
 
+  /** A preview with every field that changes, the stack's outputs last. */
+  previewDiff(): Promise<Run> {
+    return this.#operation(["preview", "--diff"], false);
+  }
+
   destroy(): Promise<Run> {
     return this.#operation(["destroy", "--yes", "--skip-preview", "--parallel", "32"], false);
   }

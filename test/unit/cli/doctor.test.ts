@@ -34,7 +34,22 @@ const bad = (checks: readonly Check[]) => checks.filter((check) => check.state !
 
 describe("the Engine", () => {
   it("a good one passes every check", () =>
-    expect(bad(checkEngine("28.5.2", good, now))).toEqual([]));
+    expect(bad(checkEngine("29.5.1", good, now))).toEqual([]));
+
+  it("known trouble of its version is named: what is bad with its cure, what cannot be reached in one line", () => {
+    const checks = checkEngine("27.5.1", good, now);
+    expect(bad(checks).map(({ name, state }) => [name, state])).toEqual([
+      ["published ports", "note"],
+      ["kernel", "note"],
+    ]);
+    expect(
+      bad(checks)
+        .map(({ says }) => says)
+        .join(),
+    ).toMatch(/moby#45610.*CVE-2026-31431/s);
+    const others = checks.find(({ name }) => name === "engine advisories");
+    expect(others?.says).toMatch(/CVE-2026-34040, CVE-2026-41567, CVE-2026-42306$/);
+  });
 
   it.each([
     ["19.03.15", {}, "engine version", "failed"],
@@ -44,6 +59,7 @@ describe("the Engine", () => {
     ["23.0.10", {}, "internal networks", "note"],
     ["24.0.9", {}, "internal networks", "note"],
     ["25.0.4", {}, "internal networks", "note"],
+    ["29.2.1", {}, "API", "note"],
     ["28.5.2", { MemoryLimit: false }, "cgroup limits", "failed"],
     ["28.5.2", { PidsLimit: false }, "cgroup limits", "failed"],
     ["28.5.2", { SwapLimit: false }, "cgroup limits", "note"],

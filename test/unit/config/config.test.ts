@@ -39,6 +39,8 @@ describe("the stack's configuration", () => {
       isolatedGateway: false,
       privateEgress: [],
       allowMovingTags: false,
+      instanceQuotas: {},
+      suspension: {},
     });
     expect(Object.isFrozen(read())).toBe(true);
   });
@@ -141,6 +143,48 @@ describe("the stack's configuration", () => {
     "C7: %s is private and needs no further word",
     (bindAddress) => expect(read({ bindAddress }).bindAddress).toBe(bindAddress),
   );
+
+  it("reads quotas in the units that people write, and only those that are given", () => {
+    const quotas = '{"memory":"16g","cpus":0.5,"instances":0}';
+    expect(read({ instanceQuotas: quotas, suspension: '{"denials":3}' })).toMatchObject({
+      instanceQuotas: { memoryBytes: 17_179_869_184, nanoCpus: 500_000_000, instances: 0 },
+      suspension: { denials: 3 },
+    });
+    expect(Object.keys(read({ instanceQuotas: quotas }).instanceQuotas)).toHaveLength(3);
+  });
+
+  it.each([
+    [
+      "instanceQuotas",
+      '{"memory":"16 gigs"}',
+      'berth:instanceQuotas.memory: must be a size like "32g"',
+    ],
+    ["instanceQuotas", '{"memory":16}', 'berth:instanceQuotas.memory: must be a size like "32g"'],
+    ["instanceQuotas", '{"cpus":"four"}', "berth:instanceQuotas.cpus: must be a number of CPUs"],
+    ["instanceQuotas", '{"cpus":0}', "berth:instanceQuotas.cpus: must be a number of CPUs"],
+    ["instanceQuotas", '{"pids":1.5}', "berth:instanceQuotas.pids: must be a whole number from 1"],
+    [
+      "instanceQuotas",
+      '{"memry":"1g"}',
+      "berth:instanceQuotas.memry: is not known; there are: createsPerMinute",
+    ],
+    ["instanceQuotas", "[]", "berth:instanceQuotas: must be an object like"],
+    ["suspension", "20", "berth:suspension: must be an object like { denials: 20"],
+    [
+      "suspension",
+      '{"seconds":0}',
+      "berth:suspension.seconds: must be a whole number from 1 to 3600",
+    ],
+    [
+      "suspension",
+      '{"forever":true}',
+      "berth:suspension.forever: is not known; there are: denials",
+    ],
+  ])("%s %s is refused with the path and what is wanted, beside all else", (key, value, wanted) => {
+    const message = messageOf({ [key]: value, adminPort: "8065" });
+    expect(message).toContain(wanted);
+    expect(message).toContain("berth:adminPort: is 8065 like");
+  });
 
   it("equal ports are one error", () =>
     expect(messageOf({ adminPort: "8065" })).toMatch(/berth:adminPort: is 8065 like/));
