@@ -91,9 +91,10 @@ export class Agent extends pulumi.ComponentResource {
   }
 
   /** Images of templates that berth does not build: the socket proxy, which makes containers of them, pulls nothing. */
-  #pull(name: string, { templates = {} }: Declaration): void {
+  #pull(name: string, { image: own, templates = {} }: Declaration): void {
     for (const [template, { image }] of Object.entries(templates)) {
-      if (image.startsWith(ownImagePrefix)) continue;
+      // The agent's own comes with its container.
+      if (image === own || image.startsWith(ownImagePrefix)) continue;
       // Kept: another template or stack may use it, too.
       new docker.RemoteImage(
         `${name}-${template}-image`,

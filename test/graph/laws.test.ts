@@ -20,7 +20,8 @@ const belongsTo = (agent: string) => (urn: string) => {
   const name = chain.at(-1) ?? "";
   return (
     (chain.at(-2) ?? "").startsWith("berth:index:Agent") &&
-    [agent, `${agent}-workspace`, `${agent}-declaration`].includes(name)
+    ([agent, `${agent}-workspace`, `${agent}-declaration`].includes(name) ||
+      (urn.includes("RemoteImage") && name.startsWith(`${agent}-`)))
   );
 };
 
