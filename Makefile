@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 berth := toolchain/bootstrap.sh
 
-.PHONY: help up down env doctor check test test-engines test-contract bench
+.PHONY: help up down env doctor check test test-engines test-contract bench bench-proxy
 
 help:           ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -25,3 +25,5 @@ test-contract:  ## the chat server's contract suite against MATTERMOST_URL
 	@$(berth) test-contract
 bench:          ## measurements, each beside its baseline
 	@$(berth) bench
+bench-proxy:    ## the socket proxy beside the Engine itself and HAProxy
+	@$(berth) bench proxy

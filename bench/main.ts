@@ -1,20 +1,11 @@
-import { Stack } from "../test/support/stack.ts";
-import { conversation } from "./conversation.ts";
-import { makeUp } from "./make-up.ts";
-import { memory } from "./memory.ts";
-import { destruction, firstUp, growth } from "./pulumi.ts";
+import { reasonOf } from "../services/common/log.ts";
 
-const wakes = Number(process.env.BENCH_WAKES ?? 50);
-
-await makeUp(process.env.BENCH_COLD === "1");
-const stack = await Stack.create("bench");
+/** `proxy [operation…]`: the socket proxy; nothing: a real stack. */
+const [what, ...rest] = process.argv.slice(2);
 try {
-  const two = await firstUp(stack);
-  await conversation(stack, wakes);
-  await memory(stack, 2);
-  const hundred = await growth(stack, two);
-  await memory(stack, 101);
-  await destruction(stack, hundred);
-} finally {
-  await stack.remove();
+  if (what === "proxy") process.exitCode = await (await import("./proxy.ts")).benchProxy(rest);
+  else await (await import("./stack.ts")).benchStack();
+} catch (error) {
+  console.error(`bench: ${reasonOf(error)}`);
+  process.exitCode = 1;
 }

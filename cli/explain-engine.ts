@@ -1,6 +1,7 @@
-import type { Readable } from "node:stream";
+import { addAbortSignal, PassThrough, type Readable } from "node:stream";
 import { request } from "../services/common/http.ts";
-import { EngineError, type EnginePort } from "../services/socket-proxy/engine.ts";
+import type { EnginePort } from "../services/socket-proxy/engine.ts";
+import { EngineError } from "../services/socket-proxy/engine-error.ts";
 import type { EngineCall } from "../services/socket-proxy/upstream.ts";
 import { type Declaration, encodeDeclaration } from "../spec/declaration.ts";
 import { Label, Network, objectName } from "../spec/names.ts";
@@ -24,6 +25,8 @@ export interface World {
 /** Requests that only look: the proxy asks them on the way to a decision. All else is recorded, and never sent. */
 const looks =
   /^\/v[0-9.]+\/(volumes\?|volumes\/|networks\/|images\/.*\/json$|containers\/json\?|containers\/[0-9a-f]{64}\/json$|info$)/;
+
+const eventsPath = /^\/v[0-9.]+\/events\?/;
 
 /**
  * An Engine that is never touched: looks are answered by a world, and whatever else the proxy would send is written down
@@ -74,7 +77,9 @@ export class ExplainEngine implements EnginePort {
     return 200;
   }
 
-  async stream(call: EngineCall): Promise<Readable> {
+  async stream(call: EngineCall, signal: AbortSignal): Promise<Readable> {
+    // The proxy's own subscription, which stands before any request: here nothing ever happens.
+    if (eventsPath.test(call.path)) return addAbortSignal(signal, new PassThrough());
     throw this.#record(call);
   }
 

@@ -3,6 +3,7 @@ import { createLog } from "../services/common/log.ts";
 import { createAudit } from "../services/socket-proxy/audit.ts";
 import { Denial, type Layer, layers, type Rule, rules } from "../services/socket-proxy/denial.ts";
 import { createHandlers } from "../services/socket-proxy/proxy.ts";
+import { route } from "../services/socket-proxy/route.ts";
 import { createParts } from "../services/socket-proxy/run.ts";
 import { createListener, type Handlers } from "../services/socket-proxy/transport.ts";
 import type { GrantsDocument } from "../spec/grants.ts";
@@ -68,15 +69,18 @@ export async function explain(bytes: Uint8Array, options: ExplainOptions): Promi
   const audit = createAudit((line) => records.push(JSON.parse(line) as Record<string, unknown>));
   const log = createLog("explain", () => undefined);
   const { parts, limitsOf } = createParts({ stack, grants }, { engine, log, audit });
-  await parts.fleet.refresh();
-  await settled(() => parts.leases.living());
-  engine.asked.length = 0;
-
-  const seen = watch(createHandlers(parts, limitsOf));
-  const answer = await send(bytes, createListener(client, seen.handlers), {
-    isBusy: () => engine.isBusy,
-    isDone: () => seen.ended > 0,
-  });
+  const ending = new AbortController();
+  const { handlers, seen } = watch(createHandlers(parts, limitsOf));
+  let answer: Answer;
+  try {
+    void parts.events.run(ending.signal);
+    await parts.fleet.refresh();
+    await settled(() => parts.leases.living());
+    engine.asked.length = 0;
+    answer = await send(bytes, createListener(client, handlers), seen, () => engine.isBusy);
+  } finally {
+    ending.abort();
+  }
 
   const own = records.filter((record) => record.client === client);
   const refusal = own.find(({ decision }) => decision === "deny");
@@ -85,22 +89,21 @@ export async function explain(bytes: Uint8Array, options: ExplainOptions): Promi
   const decided = refusal ?? (engine.sent.length > 0 ? undefined : failure);
   const rule = ruleOf(decided?.rule);
   const allowed = rule === undefined;
-  const verb = String((decided ?? own[0])?.verb ?? seen.verb);
   const isOwnAnswer = !allowed || engine.sent.length === 0;
   return {
     request: seen.request,
     client,
-    verb,
+    verb: seen.verb,
     allowed,
     status: isOwnAnswer ? answer.status : undefined,
     rule,
     layer: rule && rules[rule],
     words: allowed ? undefined : answer.words,
     fields: Array.isArray(decided?.fields) ? decided.fields.map(String) : [],
-    layers: statesOf(verb, rule, allowed ? engine.sent.length > 0 : decided === failure),
+    layers: statesOf(seen, rule, allowed ? engine.sent.length > 0 : decided === failure),
     asked: engine.asked,
     sent: allowed ? engine.sent : [],
-    more: seen.begun > 1,
+    more: seen.more,
   };
 }
 
@@ -117,29 +120,51 @@ async function settled(read: () => unknown): Promise<void> {
   }
 }
 
-/** The proxy's handlers, for the first request on the connection; those behind it are counted and not answered. */
-function watch(handlers: Handlers) {
-  const seen = { begun: 0, ended: 0, request: "", verb: "request", handlers };
-  const note = (method: string, target: string) => {
-    seen.begun += 1;
-    if (seen.begun === 1) seen.request = `${method} ${target}`.trim();
+/** What was seen of the connection. */
+interface Seen {
+  request: string;
+  verb: string;
+  /** The first request was answered or refused. */
+  isDone: boolean;
+  /** Something came behind the first request. */
+  more: boolean;
+  /** All bytes were sent. What is complained of then is what was missing. */
+  isAtEnd: boolean;
+}
+
+/** The proxy's handlers, for the first request on the connection; what is behind it is noticed and not answered. */
+function watch(handlers: Handlers): { readonly handlers: Handlers; readonly seen: Seen } {
+  const seen: Seen = { request: "", verb: "request", isDone: false, more: false, isAtEnd: false };
+  let begun = 0;
+  const begin = (method: string, target: string): boolean => {
+    begun += 1;
+    if (begun > 1) return false;
+    // A parser that could make nothing of it names no method.
+    seen.request = method === "?" ? "" : `${method} ${target}`.trim();
+    seen.verb = route(method, target).verb;
+    return true;
   };
-  seen.handlers = {
-    async request(client, request, response) {
-      note(request.method ?? "", request.url ?? "");
-      if (seen.begun > 1) return;
-      await handlers.request(client, request, response);
-      seen.ended += 1;
-    },
-    refused(client, method, target, denial) {
-      note(method, target);
-      const refusal = handlers.refused(client, method, target, denial);
-      seen.verb = refusal.verb;
-      seen.ended += 1;
-      return refusal;
+  return {
+    seen,
+    handlers: {
+      async request(client, request, response) {
+        if (!begin(request.method ?? "", request.url ?? "")) {
+          seen.more = true;
+          return;
+        }
+        await handlers.request(client, request, response);
+        seen.isDone = true;
+      },
+      refused(client, method, target, denial) {
+        if (!begin(method, target) && !seen.isAtEnd) {
+          seen.more = true;
+          return { id: "behind", verb: "request", denial };
+        }
+        seen.isDone = true;
+        return handlers.refused(client, method, target, denial);
+      },
     },
   };
-  return seen;
 }
 
 interface Answer {
@@ -151,7 +176,8 @@ interface Answer {
 async function send(
   bytes: Uint8Array,
   server: ReturnType<typeof createListener>,
-  until: { readonly isBusy: () => boolean; readonly isDone: () => boolean },
+  seen: Seen,
+  isBusy: () => boolean,
 ): Promise<Answer> {
   const [ours, theirs] = duplexPair();
   const parts: Buffer[] = [];
@@ -169,15 +195,14 @@ async function send(
   theirs.on("error", close).on("close", close);
   server.emit("connection", theirs);
   ours.write(bytes);
-  let isEnded = false;
   while (!isClosed && performance.now() < end) {
     const text = Buffer.concat(parts).toString("latin1");
-    if (isAnswer(text, until.isDone())) break;
-    const isQuiet = performance.now() - lastAt > quietMs && !until.isBusy();
-    if (isQuiet && isEnded) break;
+    if (isAnswer(text, seen.isDone)) break;
+    const isQuiet = performance.now() - lastAt > quietMs && !isBusy();
+    if (isQuiet && seen.isAtEnd) break;
     if (isQuiet) {
       // Nothing more comes: what is missing of the request will not come either.
-      isEnded = true;
+      seen.isAtEnd = true;
       lastAt = performance.now();
       ours.end();
     }
@@ -240,7 +265,7 @@ const beforeCreate = 6.5;
 
 /** Rules whose place is not the end of their layer's. */
 const places: Partial<Record<Rule, number>> = {
-  http: 0,
+  http: 0.5,
   suspended: 1,
   grant: 3,
   rate: 4.5,
@@ -249,15 +274,17 @@ const places: Partial<Record<Rule, number>> = {
 };
 
 /** @param isPermitted the request was recorded as allowed before it failed, or went on to the Engine */
-function statesOf(verb: string, rule: Rule | undefined, isPermitted: boolean): LayerState[] {
-  const isCreate = verb === "create";
+function statesOf(seen: Seen, rule: Rule | undefined, isPermitted: boolean): LayerState[] {
+  const isCreate = seen.verb === "create";
   const place = isPermitted
     ? permitted
     : rule === undefined
       ? Number.POSITIVE_INFINITY
       : rule === "verify" && isCreate
         ? beforeCreate
-        : (places[rule] ?? spans[rules[rule]][1]);
+        : rule === "http" && seen.request !== ""
+          ? spans.http[1]
+          : (places[rule] ?? spans[rules[rule]][1]);
   return (Object.keys(layers) as Layer[]).map((layer) => {
     const [usual, end] = spans[layer];
     const begin = layer === "verification" && isCreate ? beforeCreate - 0.1 : usual;

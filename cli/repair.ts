@@ -54,14 +54,49 @@ export async function startServices(engine: EngineClient, stack: string): Promis
   return started;
 }
 
-/** Removes every container and network that carries a stack's label; for after its destruction. Volumes stay: they hold data. */
+/** Grace of an instance whose stack goes, as at the socket proxy. */
+const instanceGraceSeconds = 5;
+
+/**
+ * Ends what the socket proxy made of templates: Pulumi does not know of it, and the proxy, which would end it with its
+ * declaration, need not be running. Before the stack's destruction: it holds agents' workspaces.
+ * @returns names of the instances
+ */
+export async function endInstances(engine: EngineClient, stack: string): Promise<string[]> {
+  const filters = encodeURIComponent(
+    JSON.stringify({ label: [`${Label.stack}=${stack}`, Label.instance] }),
+  );
+  const instances = await engineJson<{ Id: string; Names: string[] }[]>(engine, {
+    path: `/containers/json?all=1&filters=${filters}`,
+  });
+  await Promise.all(
+    instances.map(async ({ Id }) => {
+      // The proxy may end it at the same moment: what is gone, or going, is as good as ended.
+      await engine.request({
+        method: "POST",
+        path: `/containers/${Id}/stop?t=${instanceGraceSeconds}`,
+      });
+      const path = `/containers/${Id}?force=1&v=1`;
+      const { status, text } = await engine.request({ method: "DELETE", path });
+      if (status >= 400 && status !== 404 && status !== 409) {
+        throw new Error(`the Engine did not remove ${Id}: ${text.trim()} (status ${status})`);
+      }
+    }),
+  );
+  return instances.map(({ Id, Names }) => Names[0]?.slice(1) ?? Id).sort();
+}
+
+/**
+ * Removes every container and network that carries a stack's label, instances that the socket proxy made among them; for
+ * after its destruction. Volumes with a name stay: they hold data. Those without, which an image brought along, go too.
+ */
 export async function removeLeftovers(engine: EngineClient, stack: string): Promise<string[]> {
   const filters = encodeURIComponent(JSON.stringify({ label: [`${Label.stack}=${stack}`] }));
   const containers = await engineJson<{ Id: string; Names: string[] }[]>(engine, {
     path: `/containers/json?all=1&filters=${filters}`,
   });
   for (const { Id } of containers) {
-    await engineJson(engine, { method: "DELETE", path: `/containers/${Id}?force=1` });
+    await engineJson(engine, { method: "DELETE", path: `/containers/${Id}?force=1&v=1` });
   }
   const networks = await engineJson<{ Id: string; Name: string }[]>(engine, {
     path: `/networks?filters=${filters}`,

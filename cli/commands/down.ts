@@ -3,7 +3,7 @@ import { Label, runDirectory } from "../../spec/names.ts";
 import { type Command, readArguments } from "../command.ts";
 import { type EngineClient, engineJson } from "../engine-api.ts";
 import { mustOperate, stackExists } from "../pulumi-stack.ts";
-import { removeLeftovers } from "../repair.ts";
+import { endInstances, removeLeftovers } from "../repair.ts";
 import {
   openSession,
   prepareEngine,
@@ -24,6 +24,8 @@ export const down: Command = {
     const tools = await prepareTools(session);
     const engine = await prepareEngine(session);
     const context = stackContext(session, tools, engine);
+    const ended = await endInstances(engine.client, session.stack);
+    if (ended.length > 0) session.console.say(`ended instances: ${ended.join(", ")}`);
     await stages.step("pulumi destroy", async () => {
       if (!(await stackExists(context))) return { says: `there is no stack "${session.stack}"` };
       // Every volume waits two seconds after its end: many at once make that a floor instead of a sum.

@@ -67,7 +67,7 @@ async function onSuite(
     await prepareImages(session, engine);
     tally = await runVitest({
       name: `engine-${suite}`,
-      args: ["--project", "integration", ...args],
+      args: ["--project", "engine", "--project", "integration", ...args],
       env: environmentOf(session, tools, engine),
       prefix: ["nsenter", `--net=/run/netns/${netns}`],
     });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Port } from "../../spec/names.ts";
 import { watchDeclarations } from "../common/declarations.ts";
 import type { Log } from "../common/log.ts";
+import { ProxyAlerts } from "./alerts.ts";
 import { Caretaker } from "./caretaker.ts";
 import { Commands } from "./commands.ts";
 import { Conversation } from "./conversation.ts";
@@ -49,6 +50,7 @@ export class Bridge {
   readonly #listeners: Listeners;
   readonly #caretaker: Caretaker;
   readonly #conversation: Conversation;
+  readonly #alerts: ProxyAlerts;
   readonly #servers: http.Server[] = [];
   readonly #ending = new AbortController();
   #provisionedOnce = false;
@@ -67,6 +69,14 @@ export class Bridge {
     const metrics = this.#metrics;
     const dockerMode = isDockerMode();
     const tell = (text: string) => speaker.notice(text);
+    this.#alerts = new ProxyAlerts({
+      tell,
+      log,
+      memory: {
+        read: () => JSON.parse(store.meta("alerts") ?? "[]") as string[],
+        write: (ids) => store.setMeta("alerts", JSON.stringify(ids)),
+      },
+    });
     const fleet = new Fleet({ engine, store, metrics, log, dockerMode, tell });
     const provisioner = new Provisioner({ local, stack, store, metrics, log });
     const mint = new TokenMint({ local, provisioner, store, metrics, stack });
@@ -144,7 +154,7 @@ export class Bridge {
     const api = httpApi({
       health: () => this.health(),
       status: () => this.status(),
-      metrics: () => this.#metrics.render(),
+      metrics: async () => this.#metrics.render() + ((await this.#engine.proxyMetrics()) ?? ""),
       allowedHosts,
       addresses: await publishedAddresses(),
       log,
@@ -184,6 +194,7 @@ export class Bridge {
           settled = setTimeout(look, settleMs).unref();
         },
       }),
+      this.#engine.followAlerts({ signal, log, onLine: (line) => this.#alerts.hear(line) }),
       this.#lookAgainAndAgain(signal),
       this.#conversation.keep(signal),
     ]);

@@ -3,6 +3,7 @@ import type { Declaration } from "../../spec/declaration.ts";
 import { Label, objectName } from "../../spec/names.ts";
 import { type Answer, type Endpoint, request } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
+import { alertsPath } from "./alerts.ts";
 import { EngineError } from "./words.ts";
 
 /** A container as the list of containers shows it. */
@@ -26,6 +27,11 @@ export interface ContainerEvent {
 /** Longest log that is read of a container, in bytes. */
 const maxLogBytes = 512 * 1024;
 
+/** Longest pause before a stream is opened again. */
+const longestWaitMs = 5_000;
+/** Pause after a refusal. */
+const refusedMs = 30_000;
+
 /** The admin bridge's side of the socket proxy: only what the proxy offers, addressed by agent name. */
 export class Engine {
   readonly endpoint: Endpoint;
@@ -45,12 +51,19 @@ export class Engine {
     await this.#call("GET", "/_ping", 5_000);
   }
 
-  /** All agents' containers of the stack, running or not. */
+  /** All agents' containers of the stack, running or not; not those that the proxy made of an agent's templates. */
   async list(): Promise<Container[]> {
     const filters = encodeURIComponent(JSON.stringify({ label: [`${Label.component}=agent`] }));
     const answer = await this.#call("GET", `/containers/json?all=1&filters=${filters}`, 15_000);
-    const listed = JSON.parse(answer.text) as { Id: string; Names?: string[]; State: string }[];
-    return listed.map((c) => ({
+    const listed = JSON.parse(answer.text) as {
+      Id: string;
+      Names?: string[];
+      State: string;
+      Labels?: Record<string, string> | null;
+    }[];
+    // Further instances of an agent have its component and its name in their labels, and lives of their own.
+    const agents = listed.filter(({ Labels }) => Labels?.[Label.instance] === undefined);
+    return agents.map((c) => ({
       id: c.Id,
       name: (c.Names?.[0] ?? "").replace(/^\//, ""),
       state: c.State,
@@ -97,29 +110,71 @@ export class Engine {
   }
 
   /** Follows the stack's container events until the signal, reconnecting after 200 ms to 5 s. */
-  async follow(options: {
+  follow(options: {
     readonly signal: AbortSignal;
     readonly log: Log;
     /** Called at each connection: what happened before it is not told. */
     readonly onConnected: () => void;
     readonly onEvent: (event: ContainerEvent) => void;
   }): Promise<void> {
+    return this.#follow("/events", {
+      ...options,
+      lost: "events-lost",
+      onLine: (line) => {
+        const event = parseEvent(line);
+        if (event) options.onEvent(event);
+      },
+    });
+  }
+
+  /** Follows the proxy's own alerts until the signal, in the same way; each connection begins with those it keeps. */
+  followAlerts(options: {
+    readonly signal: AbortSignal;
+    readonly log: Log;
+    readonly onLine: (line: string) => void;
+  }): Promise<void> {
+    return this.#follow(alertsPath, {
+      ...options,
+      lost: "alerts-lost",
+      onConnected: () => undefined,
+    });
+  }
+
+  /** The proxy's own metrics; undefined where it does not answer within the time. Never throws. */
+  async proxyMetrics(withinMs = 1_000): Promise<string | undefined> {
+    const late = new AbortController();
+    const answer = this.#ask("GET", "/berth/metrics", withinMs).catch(() => undefined);
+    const found = await Promise.race([answer, pause(withinMs, late.signal)]);
+    late.abort();
+    return found?.status === 200 ? found.text : undefined;
+  }
+
+  async #follow(
+    path: string,
+    options: {
+      readonly signal: AbortSignal;
+      readonly log: Log;
+      readonly lost: string;
+      readonly onConnected: () => void;
+      readonly onLine: (line: string) => void;
+    },
+  ): Promise<void> {
     let waitMs = 200;
     while (!options.signal.aborted) {
       try {
-        for await (const line of this.#lines("/events", options.signal, () => {
+        const lines = this.#lines(path, options.signal, () => {
           waitMs = 200;
           options.onConnected();
-        })) {
-          const event = parseEvent(line);
-          if (event) options.onEvent(event);
-        }
+        });
+        for await (const line of lines) options.onLine(line);
       } catch (error) {
         if (options.signal.aborted) return;
-        options.log.warn("events-lost", { reason: reasonOf(error), retryMs: waitMs });
+        // A refusal stays one until somebody changes the rights, and refusals in a row suspend who asks.
+        if (error instanceof EngineError && error.status < 500) waitMs = refusedMs;
+        options.log.warn(options.lost, { reason: reasonOf(error), retryMs: waitMs });
       }
       await pause(waitMs, options.signal);
-      waitMs = Math.min(waitMs * 2, 5_000);
+      waitMs = Math.min(waitMs * 2, longestWaitMs);
     }
   }
 

@@ -35,7 +35,7 @@ export interface Status {
 export function httpApi(options: {
   readonly health: () => Promise<Health>;
   readonly status: () => Status;
-  readonly metrics: () => string;
+  readonly metrics: () => Promise<string>;
   readonly allowedHosts: readonly string[];
   /** Local addresses on which questions are taken; undefined: all. */
   readonly addresses?: ReadonlySet<string> | undefined;
@@ -67,7 +67,7 @@ export function httpApi(options: {
       case "/api/status":
         return sendJson(response, 200, options.status());
       case "/metrics": {
-        const body = Buffer.from(options.metrics());
+        const body = Buffer.from(await options.metrics());
         response.writeHead(200, {
           "content-type": "text/plain; version=0.0.4; charset=utf-8",
           "content-length": body.length,

@@ -4,6 +4,7 @@ import { Label } from "../../spec/names.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import { coalesce } from "./coalesce.ts";
 import type { EnginePort } from "./engine.ts";
+import { EngineError } from "./engine-error.ts";
 import { type EngineEvents, sleep } from "./events.ts";
 import { asList, asObject, asText, asTexts } from "./json.ts";
 import * as upstream from "./upstream.ts";
@@ -81,7 +82,12 @@ export class Declarations {
 
   async #look(): Promise<readonly Declaration[]> {
     const answer = await this.#engine.json(upstream.listDeclarations(this.#stack), { maxBytes });
-    const { declarations, problems } = readDeclarations(this.#stack, asObject(answer).Volumes);
+    const { Volumes } = asObject(answer);
+    // Instances end with their declaration: what is no list must not be taken for "none". The Engine writes null for that.
+    if (!Array.isArray(Volumes) && Volumes !== null) {
+      throw new EngineError("unusable", "the Engine's answer is no list of volumes");
+    }
+    const { declarations, problems } = readDeclarations(this.#stack, Volumes);
     for (const [volume, problem] of problems) {
       if (!this.#refused.has(volume)) this.#log.error("declaration-refused", { volume, problem });
     }

@@ -1,7 +1,9 @@
 import http from "node:http";
 import type { Readable } from "node:stream";
 import type { Log } from "../common/log.ts";
-import { Denial, notFound } from "./denial.ts";
+import type { ReadAnswer } from "./engine-answer.ts";
+import { causeOf, EngineError } from "./engine-error.ts";
+import { EngineReads, type ReadLimits } from "./engine-reads.ts";
 import type { EngineCall } from "./upstream.ts";
 
 /** Largest JSON answer of the Engine that is read. */
@@ -15,26 +17,9 @@ export interface CallOptions {
   readonly maxBytes?: number;
 }
 
-/** The Engine could not be asked, or its answer could not be used. `kind` says which, for the mapping to a client. */
-export class EngineError extends Error {
-  readonly kind: "down" | "late" | "unusable" | "refused";
-  /** The Engine's status, where it refused. */
-  readonly status: number;
-  /** One of a few known causes, in our own words. */
-  readonly known: string | undefined;
-
-  constructor(kind: EngineError["kind"], message: string, status = 0, cause?: string) {
-    super(message);
-    this.name = "EngineError";
-    this.kind = kind;
-    this.status = status;
-    this.known = cause;
-  }
-}
-
 /** What can be asked of an Engine. Only calls that upstream.ts made are taken. */
 export interface EnginePort {
-  /** Sends a call and reads its JSON answer; undefined for an empty one. @throws EngineError */
+  /** Sends a call and reads its JSON answer. An empty one is none, and never "nothing there". @throws EngineError */
   json(call: EngineCall, options?: CallOptions): Promise<unknown>;
   /** Sends a call and reads its answer as bytes. @throws EngineError */
   bytes(call: EngineCall, options?: CallOptions): Promise<Buffer>;
@@ -52,22 +37,17 @@ export class Engine implements EnginePort {
   readonly #socketPath: string;
   readonly #log: Log | undefined;
   /** Reads go over connections that stay open; whatever changes something has one of its own, so it is never sent twice. */
-  readonly #reads = new http.Agent({
-    keepAlive: true,
-    maxSockets: 64,
-    maxFreeSockets: 8,
-    timeout: 30_000,
-  });
+  readonly #reads: EngineReads;
 
   /** @param log gets what the Engine says when it refuses, which no client does */
   constructor(socketPath: string, log?: Log) {
     this.#socketPath = socketPath;
+    this.#reads = new EngineReads(socketPath);
     this.#log = log;
   }
 
   async json(call: EngineCall, options: CallOptions = {}): Promise<unknown> {
     const { body } = await this.#read(call, options);
-    if (body.length === 0) return undefined;
     try {
       return JSON.parse(body.toString("utf8")) as unknown;
     } catch {
@@ -83,15 +63,26 @@ export class Engine implements EnginePort {
     return (await this.#read(call, options)).status;
   }
 
-  async #read(call: EngineCall, options: CallOptions): Promise<{ status: number; body: Buffer }> {
+  async #read(call: EngineCall, options: CallOptions): Promise<ReadAnswer> {
+    const limits = {
+      deadlineMs: options.deadlineMs ?? deadlineMs,
+      maxBytes: options.maxBytes ?? maxAnswerBytes,
+    };
+    const answer =
+      call.method === "GET"
+        ? await this.#reads.get(call.path, limits)
+        : await this.#change(call, limits);
+    const { status, body } = answer;
+    if ((status >= 200 && status < 300) || status === 304) return answer;
+    throw this.#refusal(call, status, body);
+  }
+
+  async #change(call: EngineCall, limits: ReadLimits): Promise<ReadAnswer> {
     const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), options.deadlineMs ?? deadlineMs);
+    const timer = setTimeout(() => late.abort(), limits.deadlineMs);
     try {
-      const answer = await this.#ask(call, late.signal);
-      const body = await readAll(answer, options.maxBytes ?? maxAnswerBytes);
-      const status = answer.statusCode ?? 0;
-      if ((status >= 200 && status < 300) || status === 304) return { status, body };
-      throw this.#refusal(call, status, body);
+      const answer = await this.#send(call, late.signal);
+      return { status: answer.statusCode ?? 0, body: await readAll(answer, limits.maxBytes) };
     } catch (error) {
       if (late.signal.aborted) throw new EngineError("late", "the Engine did not answer in time");
       throw error;
@@ -100,22 +91,11 @@ export class Engine implements EnginePort {
     }
   }
 
-  /** A connection that stayed open may be one that the Engine has closed meanwhile: a read is then asked once more, anew. */
-  async #ask(call: EngineCall, signal: AbortSignal): Promise<http.IncomingMessage> {
-    if (call.method !== "GET") return this.#send(call, signal, false);
-    try {
-      return await this.#send(call, signal, this.#reads);
-    } catch (error) {
-      if (signal.aborted || !(error instanceof ReusedConnection)) throw error;
-      return this.#send(call, signal, false);
-    }
-  }
-
   async stream(call: EngineCall, signal: AbortSignal): Promise<http.IncomingMessage> {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), deadlineMs);
     try {
-      const answer = await this.#send(call, AbortSignal.any([signal, late.signal]), false);
+      const answer = await this.#send(call, AbortSignal.any([signal, late.signal]));
       if (answer.statusCode === 200) return answer;
       throw this.#refusal(call, answer.statusCode ?? 0, await readAll(answer, maxAnswerBytes));
     } catch (error) {
@@ -136,15 +116,15 @@ export class Engine implements EnginePort {
       const asked = `${method} ${path.split("?", 1)[0]}`;
       this.#log?.warn("engine-refused", { asked, status, reason: text.trim().slice(0, 400) });
     }
-    const cause = causes.find(([pattern]) => pattern.test(text))?.[1];
-    return new EngineError("refused", `the Engine refused (status ${status})`, status, cause);
+    return new EngineError(
+      "refused",
+      `the Engine refused (status ${status})`,
+      status,
+      causeOf(text),
+    );
   }
 
-  #send(
-    call: EngineCall,
-    signal: AbortSignal,
-    agent: http.Agent | false,
-  ): Promise<http.IncomingMessage> {
+  #send(call: EngineCall, signal: AbortSignal): Promise<http.IncomingMessage> {
     return new Promise((resolve, reject) => {
       const headers: Record<string, string | number> = { host: "docker" };
       if (call.body !== undefined) {
@@ -158,7 +138,7 @@ export class Engine implements EnginePort {
         method: call.method,
         path: call.path,
         headers,
-        agent,
+        agent: false,
         signal,
         maxHeaderSize: 16 * 1024,
       });
@@ -168,21 +148,14 @@ export class Engine implements EnginePort {
         socket.destroy();
         reject(new EngineError("unusable", "the Engine wanted to switch protocols"));
       });
-      request.on("error", () => {
-        const reused = request.reusedSocket;
-        reject(
-          reused ? new ReusedConnection() : new EngineError("down", "the Engine does not answer"),
-        );
+      request.on("error", ({ code = "" }: NodeJS.ErrnoException) => {
+        const error = code.startsWith("HPE_")
+          ? new EngineError("unusable", "the Engine's answer is no well-formed HTTP")
+          : new EngineError("down", "the Engine does not answer");
+        reject(error);
       });
       request.end(call.body);
     });
-  }
-}
-
-/** A connection that had served before broke before it gave an answer. */
-class ReusedConnection extends EngineError {
-  constructor() {
-    super("down", "the Engine does not answer");
   }
 }
 
@@ -201,46 +174,4 @@ async function readAll(answer: http.IncomingMessage, most: number): Promise<Buff
     throw new EngineError("down", "the Engine broke off its answer");
   }
   return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
-}
-
-/** What the Engine's own words can mean. They are matched, never passed on: they name foreign objects and paths. */
-const causes: readonly (readonly [RegExp, string])[] = [
-  [/no such image|image .*not found/i, "its image is not on this Engine"],
-  [
-    /executable file not found|no such file or directory.*exec|exec.*no such file/i,
-    "the image does not hold the program that it is to run",
-  ],
-  [/exec format error/i, "the image is for another machine type"],
-  [/permission denied/i, "the program that it is to run may not be run"],
-  [/bind source path does not exist/i, "a directory that it mounts is not there"],
-  [/port is already allocated|address already in use/i, "a port that it publishes is taken"],
-  [/no space left on device/i, "the disk of the Engine is full"],
-  [/network .*not found/i, "a network that it is on is not there"],
-  [/cannot allocate memory|out of memory/i, "the Engine's host is out of memory"],
-  [/is paused/i, "it is paused"],
-  [/is marked for removal|removal .*in progress/i, "it is being removed"],
-];
-
-/** The answer to a client for whatever went wrong while its intent was carried out. Fixed words only. */
-export function denialOf(error: unknown): Denial {
-  if (error instanceof Denial) return error;
-  if (!(error instanceof EngineError)) {
-    return new Denial(500, "internal", "the socket proxy failed; its log says why");
-  }
-  if (error.kind === "down") return new Denial(503, "engine-down", "the Engine does not answer");
-  if (error.kind === "late") {
-    return new Denial(504, "engine-late", "the Engine did not answer in time");
-  }
-  if (error.kind === "unusable") {
-    return new Denial(502, "engine-answer", "the Engine's answer could not be used");
-  }
-  if (error.status === 404 && error.known === undefined) return notFound();
-  if (error.status === 409) {
-    return new Denial(
-      409,
-      "engine-conflict",
-      error.known ?? "the container's state does not allow it",
-    );
-  }
-  return new Denial(500, "engine-refused", error.known ?? "the Engine could not do it");
 }

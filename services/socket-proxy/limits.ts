@@ -1,9 +1,12 @@
 import { Transform, type TransformCallback } from "node:stream";
 import type { ClientQuotas, Suspension, Verb } from "../../spec/grants.ts";
-import { Denial, forbidden, isProbe } from "./denial.ts";
+import { Denial, forbidden, isProbe, type Rule } from "./denial.ts";
 
 /** What a suspended client can still ask: whether the proxy is there, and what people are told about it. */
 const spared: ReadonlySet<string> = new Set<Verb>(["ping", "alerts"]);
+
+/** Refusals that can come as fast as somebody sends: all others end in one of these. */
+const unbounded: ReadonlySet<Rule> = new Set<Rule>(["rate", "suspended", "source"]);
 
 /** How much one client asks for, so that no client can keep the proxy or the Engine from the others. */
 export class ClientLimits {
@@ -13,7 +16,7 @@ export class ClientLimits {
   #left: number;
   #at: number;
   #streams = 0;
-  #recordedAt = Number.NEGATIVE_INFINITY;
+  readonly #recordedAt = new Map<string, number>();
   #probes: number[] = [];
   #suspendedUntil = Number.NEGATIVE_INFINITY;
   /** When the bytes that were let through so far would have been sent at the allowed speed. */
@@ -56,7 +59,8 @@ export class ClientLimits {
     if (!isProbe(denial) || this.isSuspended) return false;
     const now = this.#now();
     const since = now - this.#suspension.windowSeconds * 1000;
-    this.#probes = [...this.#probes.filter((at) => at > since), now];
+    while (this.#probes.length > 0 && (this.#probes[0] ?? 0) <= since) this.#probes.shift();
+    this.#probes.push(now);
     if (this.#probes.length < this.#suspension.denials) return false;
     this.#probes = [];
     this.#suspendedUntil = now + this.#suspension.seconds * 1000;
@@ -106,12 +110,12 @@ export class ClientLimits {
     return this.#sentUntil - now;
   }
 
-  /** Whether a refusal goes on record: of those for rate or suspension one a second, or the flood would be in the record instead. */
-  isRecorded(denial: Denial): boolean {
-    if (denial.rule !== "rate" && denial.rule !== "suspended") return true;
+  /** Whether a refusal goes on record: of those that nothing else bounds one a second each, or the flood would be in the record instead. */
+  isRecorded({ rule }: Denial): boolean {
+    if (!unbounded.has(rule)) return true;
     const now = this.#now();
-    if (now - this.#recordedAt < 1000) return false;
-    this.#recordedAt = now;
+    if (now - (this.#recordedAt.get(rule) ?? Number.NEGATIVE_INFINITY) < 1000) return false;
+    this.#recordedAt.set(rule, now);
     return true;
   }
 }

@@ -10,6 +10,7 @@ import {
   templateId,
   templateNamePattern,
 } from "../../spec/names.ts";
+import { EngineError } from "./engine-error.ts";
 import { asList, asObject, asText, asTexts, type JsonObject } from "./json.ts";
 import { type EngineCall, findById, findByName, type LeasedId, type OwnedId } from "./upstream.ts";
 
@@ -65,8 +66,9 @@ export function pick(stack: string, named: string, answer: unknown): OwnContaine
   return ownContainers(stack, answer).find((own) => own.id === named || own.name === named);
 }
 
-/** The stack's own among the entries of a list answer. */
+/** The stack's own among the entries of a list answer. @throws EngineError where it is no list: that is not "none" */
 export function ownContainers(stack: string, answer: unknown): OwnContainer[] {
+  if (!Array.isArray(answer)) throw new EngineError("unusable", "the Engine's answer is no list");
   return asList(answer).flatMap((item) => {
     const entry = asObject(item);
     const own = ownContainer(stack, entry.Id, asList(entry.Names), asTexts(entry.Labels), entry);
@@ -107,7 +109,8 @@ function ownContainer(
   if (id === "" || name === undefined || !names.includes(`/${name}`)) return undefined;
   const component = labels[Label.component] ?? "";
   const agent = programs.has(component) ? labels[Label.agent] : undefined;
-  const instance = instanceLabels(labels, id);
+  // A part of the platform is no instance, whatever else its labels say.
+  const instance = agent === undefined ? undefined : instanceLabels(labels, id);
   return { id: id as OwnedId, name, component, agent, instance, labels, entry };
 }
 

@@ -1,7 +1,8 @@
 import { Label } from "../../spec/names.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import type { Audit } from "./audit.ts";
-import { EngineError, type EnginePort } from "./engine.ts";
+import type { EnginePort } from "./engine.ts";
+import { EngineError } from "./engine-error.ts";
 import type { EngineEvents } from "./events.ts";
 import { asObject } from "./json.ts";
 import { lookup, type OwnContainer, ownContainers, ownName, pick } from "./ownership.ts";

@@ -27,7 +27,9 @@ const digest = /^sha256:[0-9a-f]{64}$/;
 
 function showLabels(labels: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
-    shownLabels.flatMap((key) => (labels[key] === undefined ? [] : [[key, labels[key]]])),
+    shownLabels.flatMap((key) =>
+      labels[key] === undefined ? [] : [[key, asText(labels[key], plain)]],
+    ),
   );
 }
 

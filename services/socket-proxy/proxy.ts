@@ -3,7 +3,7 @@ import type { Verb } from "../../spec/grants.ts";
 import { reasonOf } from "../common/log.ts";
 import { visible } from "./audit.ts";
 import { Denial, forbidden } from "./denial.ts";
-import { denialOf } from "./engine.ts";
+import { denialOf } from "./engine-error.ts";
 import { type Client, grantOf } from "./grants.ts";
 import { type Intent, mutations } from "./intent.ts";
 import type { ClientLimits } from "./limits.ts";
@@ -110,14 +110,26 @@ export function createHandlers(parts: Parts, limitsOf: (client: Client) => Clien
         routed && "denial" in routed && transportDenial.rule !== "source"
           ? routed.denial
           : undefined;
-      const denial = fromTable ?? transportDenial;
       const verb = routed?.verb ?? "request";
-      recordDenial(client, id, verb, denial, visible(method, target));
+      const limit = limitsOf(client);
+      const denial = suspensionOf(limit, transportDenial) ?? fromTable ?? transportDenial;
+      if (limit.isRecorded(denial)) recordDenial(client, id, verb, denial, visible(method, target));
       countDenial(client, id, denial);
       metrics.request(client, verb, denial.rule, 0);
       return { id, verb, denial };
     },
   };
+}
+
+/** A suspended client hears of its suspension only, and its records are bounded, whatever form its requests have. */
+function suspensionOf(limit: ClientLimits, { rule }: Denial): Denial | undefined {
+  if (rule === "source") return undefined;
+  try {
+    limit.checkSuspension("");
+    return undefined;
+  } catch (error) {
+    return denialOf(error);
+  }
 }
 
 /** The client left before its answer began. Sent to nobody, only recorded. */

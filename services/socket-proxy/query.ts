@@ -22,6 +22,24 @@ export function parseQuery(raw: string, known: readonly string[]): ReadonlyMap<s
   return values;
 }
 
+/**
+ * Reads a create's query: the name, and which members of the body a client writes there, too. The Engine reads those
+ * nowhere but in the body, and neither does anything here.
+ * @throws Denial 400
+ */
+export function parseCreateQuery(raw: string): {
+  readonly name: string | undefined;
+  readonly repeated: readonly string[];
+} {
+  const parts = raw.split("&");
+  const isRepeated = (part: string) => /^[A-Z][A-Za-z]{0,40}=[^;]*$/.test(part);
+  const own = parts.filter((part) => !isRepeated(part)).join("&");
+  return {
+    name: parseQuery(own, ["name"]).get("name") || undefined,
+    repeated: parts.filter(isRepeated).map((part) => part.slice(0, part.indexOf("="))),
+  };
+}
+
 function decodeValue(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll("+", " "));

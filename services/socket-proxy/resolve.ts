@@ -1,6 +1,7 @@
 import { agentContainer, type ContainerSpec } from "../../spec/container.ts";
 import type { Declaration } from "../../spec/declaration.ts";
 import {
+  type InstanceTemplate,
   instanceContainer,
   type Parameters,
   problemsOfParameters,
@@ -9,7 +10,7 @@ import {
 } from "../../spec/instance.ts";
 import { Label, templateId } from "../../spec/names.ts";
 import { forbidden, notFound } from "./denial.ts";
-import { EngineError } from "./engine.ts";
+import { EngineError } from "./engine-error.ts";
 import { isVisible } from "./grants.ts";
 import { asTexts } from "./json.ts";
 import { lookup, type OwnContainer, ownOfInspect, pick } from "./ownership.ts";
@@ -56,11 +57,17 @@ async function inspect(parts: Parts, { id }: OwnContainer): Promise<Resolved | u
 /** A container of an agent's, and what it is declared to be. */
 export interface Declared extends Resolved {
   readonly declaration: Declaration;
-  /** What it should be, member by member. */
-  readonly spec: ContainerSpec;
+  /** Of an instance: its template, as it is declared now. */
+  readonly template: InstanceTemplate | undefined;
+  /** Time that a stop gives it, where the client does not say. */
+  readonly stopGraceSeconds: number;
 }
 
-/** The declared container behind a name. Nothing else is ever started, stopped, waited for or read. @throws Denial */
+/**
+ * The declared container behind a name. Nothing else is ever started, stopped, waited for or read. Of a template that has
+ * changed since, an instance can still be stopped and read: only a start compares it with what it should be.
+ * @throws Denial
+ */
 export async function resolveDeclared(
   parts: Parts,
   asking: Asking,
@@ -77,18 +84,24 @@ export async function resolveDeclared(
   if (declaration.driver !== "docker") {
     throw forbidden("driver", "the declaration says that it runs outside of Docker");
   }
-  return { ...resolved, declaration, spec: rendering(own, declaration) };
+  const template = own.instance && templateOf(own.instance.template, declaration);
+  const { StopTimeout } = template?.container ?? agentContainer(declaration);
+  return { ...resolved, declaration, template, stopGraceSeconds: StopTimeout };
 }
 
-/** What a container should be: of an instance, its labels say which template, name and values. */
-function rendering(own: OwnContainer, declaration: Declaration): ContainerSpec {
+function templateOf(named: string, declaration: Declaration): InstanceTemplate {
+  const template = templatesOf(declaration).find(({ name }) => name === named);
+  if (template) return template;
+  throw forbidden("undeclared", `no template ${templateId(declaration.name, named)} is declared`);
+}
+
+/**
+ * What a container should be, member by member: of an instance, its labels say which name and values.
+ * @throws Denial 403 where it was made of a template that is another one now
+ */
+export function renderingOf({ own, declaration, template }: Declared): ContainerSpec {
   const { instance } = own;
-  if (!instance) return agentContainer(declaration);
-  const template = templatesOf(declaration).find(({ name }) => name === instance.template);
-  if (!template) {
-    const id = templateId(declaration.name, instance.template);
-    throw forbidden("undeclared", `no template ${id} is declared`);
-  }
+  if (!instance || !template) return agentContainer(declaration);
   if (own.labels[Label.config] !== templateHash(template)) {
     throw forbidden("verify", `template ${template.id} is another one now`, ["Config.Labels"]);
   }

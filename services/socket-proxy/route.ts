@@ -2,7 +2,14 @@ import type { Verb } from "../../spec/grants.ts";
 import { type Denial, forbidden, malformed } from "./denial.ts";
 import { readDockerCreate, readNativeCreate } from "./instances/read.ts";
 import { type Intent, killSignals, waitConditions } from "./intent.ts";
-import { parseQuery, readFilters, readFlag, readNumber, readTime } from "./query.ts";
+import {
+  parseCreateQuery,
+  parseQuery,
+  readFilters,
+  readFlag,
+  readNumber,
+  readTime,
+} from "./query.ts";
 import { apiVersion } from "./upstream.ts";
 
 /**
@@ -21,7 +28,7 @@ export const oldestVersion = "1.24";
 const dockerWords: ReadonlySet<string> = new Set(
   (
     "archive attach auth build changes commit configs connect containers copy create disconnect distribution events " +
-    "exec export get grpc history images import info kill load networks nodes pause plugins prune pull push " +
+    "exec export get grpc history images import info kill load logs networks nodes pause plugins prune pull push " +
     "rename resize restart search secrets services session start stats stop swarm system tag tasks top unpause " +
     "update upgrade version volumes wait"
   ).split(" "),
@@ -152,8 +159,8 @@ function buildList(query: string): Intent {
 }
 
 function buildCreate(query: string): Unread {
-  const name = parseQuery(query, ["name"]).get("name") || undefined;
-  return { read: (body) => ({ verb: "create", wanted: readDockerCreate(name, body) }) };
+  const { name, repeated } = parseCreateQuery(query);
+  return { read: (body) => ({ verb: "create", wanted: readDockerCreate(name, body, repeated) }) };
 }
 
 function buildKill(query: string, name: string): Intent {

@@ -3,6 +3,7 @@ import { Denial, forbidden, notFound } from "./denial.ts";
 import { isDeclarationVisible, isVisible } from "./grants.ts";
 import { createInstance } from "./instances/create.ts";
 import { showEnded } from "./instances/ended.ts";
+import { over } from "./instances/leases.ts";
 import type { Intent } from "./intent.ts";
 import { asObject, asTexts } from "./json.ts";
 import { ownContainers } from "./ownership.ts";
@@ -15,7 +16,7 @@ import {
   projectVersion,
   selectEntries,
 } from "./project.ts";
-import { type Resolved, resolve, resolveDeclared } from "./resolve.ts";
+import { type Resolved, renderingOf, resolve, resolveDeclared } from "./resolve.ts";
 import {
   declarationsLine,
   streamAlerts,
@@ -117,12 +118,18 @@ const about = (own: Resolved["own"]): Subject => ({
 });
 
 async function inspect(parts: Parts, named: string, exchange: Exchange): Promise<void> {
-  const ended = parts.ended.find(named, exchange.client);
-  if (ended) {
+  let resolved: Resolved;
+  try {
+    resolved = await resolve(parts, exchange, named);
+  } catch (error) {
+    const isAbsent = error instanceof Denial && error.rule === "not-found";
+    // What is there goes first: a name can be used again when its container is gone.
+    const ended = isAbsent ? parts.ended.find(named, exchange.client) : undefined;
+    if (!ended) throw error;
     exchange.permission.give({ object: ended.name, id: ended.id });
     return sendObject(exchange, showEnded(ended));
   }
-  const { own, inspected } = await resolve(parts, exchange, named);
+  const { own, inspected } = resolved;
   exchange.permission.give(about(own));
   sendObject(exchange, projectInspect(own, inspected));
 }
@@ -148,7 +155,9 @@ async function declarations(parts: Parts, watch: boolean, exchange: Exchange): P
 }
 
 async function start(parts: Parts, named: string, exchange: Exchange): Promise<void> {
-  const { own, declaration, spec, inspected } = await resolveDeclared(parts, exchange, named);
+  const declared = await resolveDeclared(parts, exchange, named);
+  const { own, declaration, inspected } = declared;
+  const spec = renderingOf(declared);
   if (own.instance) checkLease(parts, own, inspected);
   const around = await surroundingsOf(parts, spec);
   checkContainer(parts, spec, inspected, around);
@@ -163,13 +172,13 @@ async function start(parts: Parts, named: string, exchange: Exchange): Promise<v
     if (again.declaration.name !== declaration.name) throw notFound();
     checkContainer(parts, spec, again.inspected, await surroundingsOf(parts, spec));
   }
-  sendStatus(exchange, await parts.engine.status(upstream.startContainer(own.id)));
+  const run = () => parts.engine.status(upstream.startContainer(own.id));
+  sendStatus(exchange, await (own.instance ? parts.leases.startOnce(own, run) : run()));
 }
 
 /** An instance runs once, and while its lease stands. */
 function checkLease(parts: Parts, own: Resolved["own"], inspected: unknown): void {
-  if (!parts.leases.stands(own))
-    throw new Denial(409, "ended", "its lease has ended; make another");
+  if (!parts.leases.stands(own)) throw over();
   const { Status } = asObject(asObject(inspected).State);
   if (Status !== "created" && Status !== "running") {
     throw new Denial(409, "ended", "it has run; an instance runs once: make another");
@@ -184,8 +193,8 @@ async function stop(
   intent: Extract<Intent, { verb: "stop" }>,
   exchange: Exchange,
 ): Promise<void> {
-  const { own, spec } = await resolveDeclared(parts, exchange, intent.name);
-  const graceSeconds = intent.graceSeconds ?? spec.StopTimeout;
+  const { own, stopGraceSeconds } = await resolveDeclared(parts, exchange, intent.name);
+  const graceSeconds = intent.graceSeconds ?? stopGraceSeconds;
   exchange.permission.give(about(own));
   const call = upstream.stopContainer(own.id, graceSeconds);
   sendStatus(

@@ -13,6 +13,8 @@ const transportLimits = {
   bodyBytes: strictJsonLimits.bytes,
   /** Of a refused request's body, this much is thrown away so that the client can read the refusal. */
   discardedBytes: 64 * 1024,
+  /** And for no longer than this. */
+  discardMs: 1_000,
   connections: 512,
 } as const;
 
@@ -47,9 +49,7 @@ export type Source = (address: string | undefined) => boolean | Promise<boolean>
 /** A server for one client. Who the client is follows from this listener alone. */
 export function createListener(client: Client, handlers: Handlers, source?: Source): http.Server {
   const sources = new WeakMap<Duplex, boolean | Promise<boolean>>();
-  const answering = new WeakMap<Duplex, number>();
-  const count = (socket: Duplex, by: 1 | -1) =>
-    answering.set(socket, (answering.get(socket) ?? 0) + by);
+  const answering = new WeakMap<Duplex, Set<http.ServerResponse>>();
   const server = http.createServer(
     {
       maxHeaderSize: transportLimits.headerBytes,
@@ -65,22 +65,24 @@ export function createListener(client: Client, handlers: Handlers, source?: Sour
     },
     (request, response) => {
       const { socket } = request;
-      count(socket, 1);
-      response.on("close", () => count(socket, -1));
-      const answer = (isSource: boolean) =>
-        isSource
-          ? void handlers.request(client, request, response)
-          : refuseSource(request, response);
+      const open = answering.get(socket) ?? new Set();
+      answering.set(socket, open.add(response));
+      response.on("close", () => open.delete(response));
+      const answer = (isSource: boolean) => {
+        if (finished.has(socket)) return;
+        if (isSource) void handlers.request(client, request, response);
+        else refuseSource(request, response);
+      };
       // At once where that is known: a request is looked at before the bytes behind it are.
       const isSource = sources.get(socket) ?? true;
       if (typeof isSource === "boolean") answer(isSource);
       else void isSource.then(answer);
     },
   );
+  const foreign = () => forbidden("source", "only its own client may come in here");
   const refuseSource = (request: http.IncomingMessage, response: http.ServerResponse) => {
-    const denial = forbidden("source", "only its own client may come in here");
     const { method = "", url = "" } = request;
-    sendDenial(request, response, handlers.refused(client, method, url, denial));
+    sendDenial(request, response, handlers.refused(client, method, url, foreign()));
   };
   if (source) {
     server.on("connection", (socket) => {
@@ -95,16 +97,37 @@ export function createListener(client: Client, handlers: Handlers, source?: Sour
   server.maxHeadersCount = transportLimits.headers + 1;
   server.maxConnections = transportLimits.connections;
 
-  const refuse = (socket: Duplex, method: string, target: string, denial: Denial) => {
-    const refusal = handlers.refused(client, method, target, denial);
-    // A refusal between the bytes of an answer that is under way would look like a part of it.
-    if ((answering.get(socket) ?? 0) > 0 || !socket.writable) socket.destroy();
-    else endSocket(socket, refusal);
+  /** Refuses what is always refused. Where it comes from elsewhere, that is why: it is not its client's doing. */
+  const refuseAlways = (socket: Duplex, denial: Denial, answer: (denial: Denial) => void) => {
+    const settled = (isSource: boolean) => answer(isSource ? denial : foreign());
+    const isSource = sources.get(socket) ?? true;
+    if (typeof isSource === "boolean") settled(isSource);
+    else void isSource.then(settled);
+  };
+  const refuse = (socket: Duplex, method: string, target: string, why: Denial) => {
+    // Whatever follows is no request: each further piece of it would be refused, and recorded, once more.
+    if (finished.has(socket)) return;
+    finished.add(socket);
+    socket.on("error", () => undefined);
+    refuseAlways(socket, why, (denial) => {
+      const refusal = handlers.refused(client, method, target, denial);
+      const open = answering.get(socket) ?? new Set();
+      if (open.size === 0 && socket.writable) return endSocket(socket, refusal, method);
+      // A refusal between the bytes of an answer that is under way would look like a part of it.
+      socket.destroy();
+      for (const queued of open) abandon(queued);
+    });
   };
   const expectation = (request: http.IncomingMessage, response: http.ServerResponse) => {
-    const denial = new Denial(417, "expect", "expectations are not taken");
-    const refusal = handlers.refused(client, request.method ?? "", request.url ?? "", denial);
-    sendDenial(request, response, refusal);
+    if (finished.has(request.socket)) return;
+    refuseAlways(
+      request.socket,
+      new Denial(417, "expect", "expectations are not taken"),
+      (denial) => {
+        const { method = "", url = "" } = request;
+        sendDenial(request, response, handlers.refused(client, method, url, denial));
+      },
+    );
   };
   // Node takes these requests past the request handler; without a listener some would be dropped unseen.
   server.on("upgrade", (request: http.IncomingMessage, socket: Duplex) => {
@@ -118,9 +141,21 @@ export function createListener(client: Client, handlers: Handlers, source?: Sour
   server.on("checkExpectation", expectation);
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === "ECONNRESET" || error.code === "EPIPE") return void socket.destroy();
+    // Its refusal is sent already, and the rest of its body will never end.
+    if (finished.has(socket)) return void socket.resume().end();
     refuse(socket, "?", "", parseDenial(error.code));
   });
   return server;
+}
+
+/**
+ * Closes an answer whose turn on its connection never came. Node forgets those once a connection was to be upgraded: their
+ * streams would stay open for ever.
+ */
+function abandon(response: http.ServerResponse): void {
+  if (response.socket !== null) return;
+  response.destroy();
+  response.emit("close");
 }
 
 function parseDenial(code: string | undefined): Denial {
@@ -223,9 +258,20 @@ export function sendDenial(
     [requestIdHeader]: id,
     ...(isOpen ? {} : { connection: "close" }),
   });
-  response.end(request.method === "HEAD" ? undefined : body);
-  if (!isOpen) discard(request);
+  const text = request.method === "HEAD" ? "" : body;
+  if (isOpen) {
+    response.end(text);
+    return;
+  }
+  finished.add(request.socket);
+  // The end of the answer closes the connection: a client that is still writing then would not get to read it.
+  response.flushHeaders();
+  if (text.length > 0) response.write(text);
+  discard(request, () => response.end());
 }
+
+/** Connections whose last answer is a refusal: nothing behind it is a request any more, whatever it looks like. */
+const finished = new WeakSet<Duplex>();
 
 const layersOfForm = ["transport", "http"] as const;
 
@@ -238,16 +284,29 @@ function isCleanlyFramed({ headers, httpVersion }: http.IncomingMessage): boolea
   );
 }
 
-function discard(request: http.IncomingMessage): void {
+/** Throws away what is left of a request's body, as far as is bearable, and says when that is over. */
+function discard(request: http.IncomingMessage, done: () => void): void {
+  // Nothing is left where the body was read already.
+  if (request.readableEnded || request.destroyed) {
+    done();
+    return;
+  }
+  const late = setTimeout(done, transportLimits.discardMs);
+  const over = () => {
+    clearTimeout(late);
+    done();
+  };
   let left = transportLimits.discardedBytes;
   request.on("data", (part: Buffer) => {
     left -= part.length;
     if (left < 0) request.socket.destroy();
   });
   request.on("error", () => undefined);
+  request.on("end", over);
+  request.on("close", over);
 }
 
-function endSocket(socket: Duplex, { id, verb, denial }: Refusal): void {
+function endSocket(socket: Duplex, { id, verb, denial }: Refusal, method: string): void {
   const body = denialBody(verb, denial, id);
   const head = [
     `HTTP/1.1 ${denial.status} ${http.STATUS_CODES[denial.status] ?? "Refused"}`,
@@ -256,8 +315,7 @@ function endSocket(socket: Duplex, { id, verb, denial }: Refusal): void {
     `${requestIdHeader}: ${id}`,
     "Connection: close",
   ];
-  socket.on("error", () => undefined);
   socket.resume();
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  socket.end(`${head.join("\r\n")}\r\n\r\n${method === "HEAD" ? "" : body}`);
   setTimeout(() => socket.destroy(), 1_000).unref();
 }

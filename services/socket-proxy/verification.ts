@@ -1,6 +1,6 @@
 import type { ContainerSpec } from "../../spec/container.ts";
 import { Denial, forbidden } from "./denial.ts";
-import { EngineError } from "./engine.ts";
+import { EngineError } from "./engine-error.ts";
 import { factsOf } from "./host.ts";
 import type { Parts } from "./parts.ts";
 import * as upstream from "./upstream.ts";

@@ -44,6 +44,13 @@ const shows: Readonly<Record<string, (output: string) => void>> = {
     expect(output).toMatch(/^data +always +running +yes/m);
     expect(output).toMatch(/^\{.*\}$/m);
   },
+  "berth proxy explain": (output) => {
+    expect(output).toMatch(
+      /^verdict +refused: create, answered 403, by rule template of layer body$/m,
+    );
+    expect(output).toContain(`the stack ${stack.name} as it is up`);
+    expect(output).toMatch(/^audit of the stack .*: /m);
+  },
   "docker logs": (output) => {
     const lines = output.trim().split("\n");
     expect(lines.length).toBeGreaterThan(0);

@@ -1,8 +1,10 @@
 import type { ContainerSpec } from "../../../spec/container.ts";
 import { instanceContainer, templateHash } from "../../../spec/instance.ts";
+import { Label } from "../../../spec/names.ts";
 import { reasonOf } from "../../common/log.ts";
 import { Denial } from "../denial.ts";
-import { EngineError } from "../engine.ts";
+import type { EnginePort } from "../engine.ts";
+import { EngineError } from "../engine-error.ts";
 import type { CreateRequest } from "../intent.ts";
 import { asObject, asText } from "../json.ts";
 import { lookup, type OwnContainer, ownOfInspect, pick } from "../ownership.ts";
@@ -70,9 +72,10 @@ async function make(
   const { engine, stack, leases } = parts;
   let own: OwnContainer | undefined;
   try {
-    const answer = asObject(await engine.json(upstream.createContainer(spec)));
-    const call = lookup(stack, asText(answer.Id));
-    own = call && pick(stack, asText(answer.Id), await engine.json(call));
+    const id = asText(asObject(await requestCreate(engine, spec)).Id);
+    const call = lookup(stack, id);
+    const found = call && pick(stack, id, await engine.json(call));
+    if (found && isMadeOf(spec, found)) own = found;
     if (!own) throw new EngineError("unusable", "the Engine made something else");
     leases.add(own, spec);
     const inspected = await engine.json(upstream.inspectContainer(own.id));
@@ -83,8 +86,18 @@ async function make(
     return own;
   } catch (error) {
     // A container of that name was there before: it is not ours to remove.
-    if (error instanceof EngineError && error.status === 409) throw taken();
+    if (error instanceof Denial && error.rule === "name-taken") throw error;
     await discard(parts, spec, own);
+    throw error;
+  }
+}
+
+/** @throws Denial 409 where the Engine has a container of that name, EngineError */
+async function requestCreate(engine: EnginePort, spec: ContainerSpec): Promise<unknown> {
+  try {
+    return await engine.json(upstream.createContainer(spec));
+  } catch (error) {
+    if (error instanceof EngineError && error.status === 409) throw taken();
     throw error;
   }
 }
@@ -97,23 +110,31 @@ async function discard(
 ): Promise<void> {
   try {
     const left = made ?? (await findLeft(parts, spec));
-    if (left) await parts.leases.abort(left);
+    if (!left) return;
+    parts.leases.add(left, spec);
+    await parts.leases.abort(left);
   } catch (error) {
     parts.log.error("discard-failed", { object: spec.name, reason: reasonOf(error) });
   }
 }
 
-/** The container of a create whose answer never came. It has the very labels of this create. */
+/** The container of a create whose answer never came. */
 async function findLeft(
   { engine, stack }: Parts,
   spec: ContainerSpec,
 ): Promise<OwnContainer | undefined> {
   const call = lookup(stack, spec.name);
   const own = call && pick(stack, spec.name, await engine.json(call));
-  const isOurs =
-    own?.instance !== undefined &&
-    Object.entries(spec.Labels).every(([key, value]) => own.labels[key] === value);
-  return isOurs ? own : undefined;
+  return own && isMadeOf(spec, own) ? own : undefined;
+}
+
+/** Whether a container is of this very create, by its name, client and lease. Another one is never to be removed for it. */
+function isMadeOf(spec: ContainerSpec, own: OwnContainer): boolean {
+  return (
+    own.name === spec.name &&
+    own.instance !== undefined &&
+    [Label.client, Label.lease].every((key) => own.labels[key] === spec.Labels[key])
+  );
 }
 
 function taken(): Denial {

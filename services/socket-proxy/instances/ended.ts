@@ -34,21 +34,23 @@ export class EndedInstances {
 
   add(ended: EndedInstance): void {
     // Order of a Map is the order of insertion: the first are the oldest.
-    this.#kept.delete(ended.name);
-    this.#kept.set(ended.name, { ended, at: this.#now() });
-    for (const [name, { at }] of this.#kept) {
+    this.#kept.delete(ended.id);
+    this.#kept.set(ended.id, { ended, at: this.#now() });
+    for (const [id, { at }] of this.#kept) {
       if (this.#kept.size <= maxKept && this.#now() - at < keptMs) break;
-      this.#kept.delete(name);
+      this.#kept.delete(id);
     }
   }
 
-  /** By name or full id, for the client that made it. */
+  /** By full id or name (of several the newest), for the client that made it. */
   find(named: string, client: Client): EndedInstance | undefined {
-    const byName = this.#kept.get(named);
-    const found = byName ?? [...this.#kept.values()].find(({ ended }) => ended.id === named);
-    if (!found || found.ended.client !== client || this.#now() - found.at >= keptMs)
-      return undefined;
-    return found.ended;
+    const found = [...this.#kept.values()].findLast(
+      ({ ended, at }) =>
+        (ended.id === named || ended.name === named) &&
+        ended.client === client &&
+        this.#now() - at < keptMs,
+    );
+    return found?.ended;
   }
 }
 

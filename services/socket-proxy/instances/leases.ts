@@ -6,14 +6,14 @@ import { type Log, reasonOf } from "../../common/log.ts";
 import type { Audit } from "../audit.ts";
 import type { Declarations } from "../declarations.ts";
 import { Denial } from "../denial.ts";
-import { EngineError, type EnginePort } from "../engine.ts";
+import type { EnginePort } from "../engine.ts";
 import { sleep } from "../events.ts";
 import type { Fleet } from "../fleet.ts";
-import { asNumber, asObject, type JsonObject } from "../json.ts";
-import type { InstanceLabels, OwnContainer } from "../ownership.ts";
-import { projectInspect } from "../project.ts";
+import { asNumber, asObject } from "../json.ts";
+import type { OwnContainer } from "../ownership.ts";
 import * as upstream from "../upstream.ts";
-import { type EndedInstances, type LeaseEnd, logText } from "./ended.ts";
+import { endInstance, type Leased, unlessGone } from "./end.ts";
+import type { EndedInstances, LeaseEnd } from "./ended.ts";
 import { type Share, shareOf } from "./quotas.ts";
 
 /** An instance that is made and not started is given up after this long. */
@@ -27,9 +27,6 @@ const maxGraceSeconds = 60;
 /** The same where the declaration is gone: whoever took it away waits for the workspace. */
 const goneGraceSeconds = 5;
 
-/** A leased container. */
-type Leased = OwnContainer & { readonly agent: string; readonly instance: InstanceLabels };
-
 interface Lease {
   readonly own: Leased;
   readonly share: Share;
@@ -38,8 +35,12 @@ interface Lease {
   readonly unstartedUntil: number;
   readonly graceSeconds: number;
   state: string;
+  /** The start that is under way, or was a success. */
+  starting: Promise<number> | undefined;
   exitedAt: number | undefined;
   retryAt: number;
+  /** Set once its end has begun. An end that failed is tried again, and nothing brings the lease back. */
+  end: LeaseEnd | undefined;
   ending: Promise<void> | undefined;
 }
 
@@ -58,7 +59,11 @@ export interface LeaseParts {
   readonly wallClock?: () => number;
 }
 
-const states = { waiting: "created", over: ["exited", "dead", "removing"] } as const;
+const states = {
+  waiting: "created",
+  running: "running",
+  over: ["exited", "dead", "removing"],
+} as const;
 
 /**
  * The leases of all instances. The labels of the containers are the truth: after a restart they are read again. How long
@@ -70,6 +75,8 @@ export class Leases {
   readonly #wallClock: () => number;
   readonly #leases = new Map<string, Lease>();
   #isSettled = false;
+  /** Some instance could not be looked at: the list is asked for again. */
+  #isUnread = false;
 
   constructor(parts: LeaseParts) {
     this.#parts = parts;
@@ -85,38 +92,54 @@ export class Leases {
 
   /** Shares of all instances that run or may yet be started. @throws Denial 503 while it is not known what there is */
   living(): Share[] {
-    if (!this.#isSettled) {
-      throw new Denial(
-        503,
-        "unsettled",
-        "the instances that are there are not known yet; ask again in a second",
-      );
-    }
+    if (!this.#isSettled) throw unsettled();
     return [...this.#leases.values()]
       .filter(({ state }) => !isOver(state))
       .map(({ share }) => share);
   }
 
-  /** Whether the lease of a container still stands. */
+  /** Whether the lease of a container still stands. @throws Denial 503 while it is not known what there is */
   stands(own: OwnContainer): boolean {
     const lease = this.#leases.get(own.id);
-    return lease !== undefined && lease.ending === undefined && this.#now() < lease.endsAt;
+    if (!lease && !this.#isSettled) throw unsettled();
+    return lease !== undefined && lease.end === undefined && this.#now() < lease.endsAt;
   }
 
-  /** Puts a container that was just made under its lease. */
+  /**
+   * Starts an instance, once: who asks while a start is under way, or had looked before, gets the answer 304.
+   * @returns the status
+   * @throws Denial 409 where its lease has ended meanwhile, EngineError
+   */
+  async startOnce(own: OwnContainer, start: () => Promise<number>): Promise<number> {
+    const lease = this.#leases.get(own.id);
+    if (!lease || !this.stands(own)) throw over();
+    if (lease.starting) {
+      await lease.starting;
+      return 304;
+    }
+    lease.starting = start();
+    try {
+      const status = await lease.starting;
+      if (lease.state === states.waiting) lease.state = states.running;
+      return status;
+    } catch (error) {
+      lease.starting = undefined;
+      throw error;
+    }
+  }
+
+  /** Puts a container that was just made under its lease, where it is not yet. */
   add(own: OwnContainer, spec: ContainerSpec): void {
-    if (!isLeased(own)) return;
+    if (!isLeased(own) || this.#leases.has(own.id)) return;
     const template = templateId(own.agent, own.instance.template);
     const share = shareOf(own.instance.client, template, spec);
     this.#leases.set(own.id, this.#lease(own, share, spec.StopTimeout, states.waiting));
   }
 
-  /** Ends the lease of a container that must not stay. @throws EngineError */
+  /** Ends the lease of a container that must not stay; tried again where that fails. @throws EngineError */
   async abort(own: OwnContainer): Promise<void> {
     const lease = this.#leases.get(own.id);
     if (lease) await this.#begin(lease, "aborted");
-    else if (own.instance)
-      await this.#parts.engine.status(upstream.removeContainer(own.instance.leasedId));
   }
 
   /** Looks at all leases every second, until the signal ends it; then at those whose declaration is gone once more. */
@@ -144,6 +167,7 @@ export class Leases {
   }
 
   #tick(): void {
+    if (this.#isUnread) this.#readAgain();
     const declared = templateIds(this.#parts.declarations.known);
     for (const lease of this.#leases.values()) {
       const end = this.#due(lease, declared);
@@ -152,7 +176,15 @@ export class Leases {
     }
   }
 
+  #readAgain(): void {
+    this.#isUnread = false;
+    this.#parts.fleet.refresh().catch(() => {
+      this.#isUnread = true;
+    });
+  }
+
   #due(lease: Lease, declared: ReadonlySet<string> | undefined): LeaseEnd | undefined {
+    if (lease.end) return lease.end;
     const now = this.#now();
     if (declared && !declared.has(lease.share.template)) return "declaration";
     if (now >= lease.endsAt) return "timeout";
@@ -162,7 +194,8 @@ export class Leases {
   }
 
   #begin(lease: Lease, end: LeaseEnd): Promise<void> {
-    lease.ending ??= this.#end(lease, end).catch((error: unknown) => {
+    lease.end ??= end;
+    lease.ending ??= this.#end(lease, lease.end).catch((error: unknown) => {
       lease.ending = undefined;
       lease.retryAt = this.#now() + retryMs;
       this.#parts.log.error("lease-end-failed", {
@@ -175,41 +208,20 @@ export class Leases {
   }
 
   async #end(lease: Lease, end: LeaseEnd): Promise<void> {
-    const { engine, ended, audit, fleet, onEnd } = this.#parts;
-    const { own } = lease;
-    const { name, id, instance } = own;
-    const about = { client: instance.client, request: "lease", object: name, id, agent: own.agent };
-    audit.note({ ...about, phase: "lease", verb: "remove", rule: end });
-    const grace = end === "declaration" ? goneGraceSeconds : maxGraceSeconds;
-    if (!isOver(lease.state) && lease.state !== states.waiting) {
-      const graceSeconds = Math.min(lease.graceSeconds, grace);
-      const deadlineMs = (graceSeconds + 30) * 1000;
-      await unlessGone(engine.status(upstream.stopContainer(id, graceSeconds), { deadlineMs }));
-    }
-    const inspected = await unlessGone(engine.json(upstream.inspectContainer(id)));
-    if (inspected !== undefined) {
-      const shown = projectInspect(own, inspected);
-      const lastLog = lease.state === states.waiting ? "" : await this.#lastLog(own);
-      ended.add({ id, name, client: instance.client, shown, end, lastLog });
-      // "Removal in progress" is as good as done.
-      await unlessGone(engine.status(upstream.removeContainer(instance.leasedId)), 409);
-      audit.note({ ...about, phase: "result", verb: "remove", ...outcome(shown) });
-    }
-    this.#leases.delete(id);
+    const { fleet, onEnd } = this.#parts;
+    const { own, state, graceSeconds } = lease;
+    await endInstance(this.#parts, own, {
+      end,
+      graceSeconds: Math.min(
+        graceSeconds,
+        end === "declaration" ? goneGraceSeconds : maxGraceSeconds,
+      ),
+      wasStarted: state !== states.waiting,
+      isOver: isOver(state),
+    });
+    this.#leases.delete(own.id);
     onEnd(own, end);
     void fleet.refresh().catch(() => undefined);
-  }
-
-  async #lastLog(own: Leased): Promise<string> {
-    const options = { stdout: true, stderr: true, follow: false, timestamps: false, tail: 100 };
-    try {
-      const call = upstream.containerLogs(own.id, options);
-      return logText(await this.#parts.engine.bytes(call, { maxBytes: 8 * 1024 * 1024 }));
-    } catch (error) {
-      // Its end does not wait for its words.
-      this.#parts.log.warn("last-log-unread", { object: own.name, reason: reasonOf(error) });
-      return "";
-    }
   }
 
   /** Takes in what the Engine lists: new instances (after a restart of the proxy), states, and what is gone. */
@@ -227,6 +239,7 @@ export class Leases {
       );
       this.#isSettled = true;
     } catch (error) {
+      this.#isUnread = true;
       this.#parts.log.warn("instances-unread", { reason: reasonOf(error) });
     }
   }
@@ -242,6 +255,7 @@ export class Leases {
     const { HostConfig, Config } = asObject(inspected);
     const host = asObject(HostConfig);
     const share = {
+      name: own.name,
       client: own.instance.client,
       template: templateId(own.agent, own.instance.template),
       memoryBytes: asNumber(host.Memory),
@@ -264,11 +278,26 @@ export class Leases {
       unstartedUntil: now + unstartedMs,
       graceSeconds,
       state,
+      starting: undefined,
       exitedAt: undefined,
       retryAt: 0,
+      end: undefined,
       ending: undefined,
     };
   }
+}
+
+/** 409: the lease of an instance does not stand any more. */
+export function over(): Denial {
+  return new Denial(409, "ended", "its lease has ended; make another");
+}
+
+function unsettled(): Denial {
+  return new Denial(
+    503,
+    "unsettled",
+    "the instances that are there are not known yet; ask again in a second",
+  );
 }
 
 function isOver(state: string): boolean {
@@ -282,20 +311,4 @@ function isLeased(own: OwnContainer): own is Leased {
 /** Ids of all templates that are declared; undefined: the declarations are not known. */
 function templateIds(declarations: readonly Declaration[] | undefined): Set<string> | undefined {
   return declarations && new Set(declarations.flatMap(templateIdsOf));
-}
-
-function outcome(shown: JsonObject): { readonly exitCode: number; readonly oomKilled: boolean } {
-  const state = asObject(shown.State);
-  return { exitCode: asNumber(state.ExitCode), oomKilled: state.OOMKilled === true };
-}
-
-/** The answer, or undefined where the container is gone (or `gone` says the same). */
-async function unlessGone<T>(answer: Promise<T>, gone = 404): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof EngineError && (error.status === 404 || error.status === gone))
-      return undefined;
-    throw error;
-  }
 }

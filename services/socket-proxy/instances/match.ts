@@ -11,6 +11,9 @@ import { isObject, type StrictObject } from "./read.ts";
 const meaningfulWhenEmpty: ReadonlySet<string> = new Set([
   "/HostConfig/MaskedPaths",
   "/HostConfig/ReadonlyPaths",
+  // Older Engines read the members of HostConfig at the top, too.
+  "/MaskedPaths",
+  "/ReadonlyPaths",
 ]);
 
 /** Objects with fixed members: without a member that says something they say nothing. In any other, the keys speak. */

@@ -6,6 +6,8 @@ import type { Client } from "../grants.ts";
 
 /** What one instance takes of a quota. */
 export interface Share {
+  /** Of its container. The same share under two names would count twice; under one it counts once. */
+  readonly name: string;
   readonly client: Client;
   /** Whole id of its template. */
   readonly template: string;
@@ -17,7 +19,14 @@ export interface Share {
 /** What an instance of a rendering takes. */
 export function shareOf(client: Client, template: string, spec: ContainerSpec): Share {
   const { Memory, NanoCpus, PidsLimit } = spec.HostConfig;
-  return { client, template, memoryBytes: Memory, nanoCpus: NanoCpus, pids: PidsLimit };
+  return {
+    name: spec.name,
+    client,
+    template,
+    memoryBytes: Memory,
+    nanoCpus: NanoCpus,
+    pids: PidsLimit,
+  };
 }
 
 /** A share that is taken already and not yet a container that the Engine lists. */
@@ -53,7 +62,9 @@ export class Quotas {
     grant: ClientGrant,
     living: Iterable<Share>,
   ): Reservation {
-    const all = [...living, ...this.#reserved];
+    // What is being made is reserved until it is verified, and under its lease a little earlier: that is one share.
+    const byName = new Map([...this.#reserved, ...living].map((item) => [item.name, item]));
+    const all = [...byName.values()];
     const own = all.filter(({ client }) => client === share.client);
     const ofTemplate = all.filter((item) => item.template === template.id);
     if (ofTemplate.length >= template.instances.max) {

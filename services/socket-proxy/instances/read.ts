@@ -29,9 +29,25 @@ export function readNativeCreate(body: Uint8Array): CreateRequest {
   return { form: "native", template, instance, parameters: readParameters(parameters) };
 }
 
-/** Reads an ordinary Docker create body, to be compared with a template. @throws Denial 400 */
-export function readDockerCreate(name: string | undefined, body: Uint8Array): CreateRequest {
-  return { form: "docker", name, body: readObject(body) };
+/**
+ * Reads an ordinary Docker create body, to be compared with a template. Some clients (dockerode) write all of it into the
+ * query as well, and the query's name into the body: what stands there must stand here.
+ * @param repeated members that the query has beside its name
+ * @throws Denial 400
+ */
+export function readDockerCreate(
+  name: string | undefined,
+  body: Uint8Array,
+  repeated: readonly string[] = [],
+): CreateRequest {
+  const { name: repeatedName, ...members } = readObject(body);
+  if (repeated.some((key) => !Object.hasOwn(members, key))) {
+    throw malformed("query-key", "the query has a key that its body does not have");
+  }
+  if (repeatedName !== undefined && repeatedName !== name) {
+    throw malformed("query-value", "the body has another name than the query");
+  }
+  return { form: "docker", name, body: members };
 }
 
 function readObject(body: Uint8Array): StrictObject {

@@ -135,8 +135,10 @@ function readName(
   if (written === undefined) return {};
   const prefix = objectName(stack, "");
   const name = written.startsWith("/") ? written.slice(1) : written;
-  const parts = (name.startsWith(prefix) ? name.slice(prefix.length) : name).split(".");
-  if (parts.length === 1) return { instance: name };
+  const isWhole = name.startsWith(prefix);
+  const parts = (isWhole ? name.slice(prefix.length) : name).split(".");
+  // A whole name of one part is that of an agent or a service: nobody gets another container under it.
+  if (parts.length === 1 && !isWhole) return { instance: name };
   if (parts.length !== 3) throw nameProblem();
   const [agent, template, instance = ""] = parts;
   return { template: `${agent}.${template}`, instance };

@@ -1,7 +1,7 @@
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Declaration } from "../../../spec/declaration.ts";
-import { objectName } from "../../../spec/names.ts";
+import { instanceName, Label, objectName } from "../../../spec/names.ts";
 import { presets } from "../../../spec/presets.ts";
 
 export const image = "localhost/berth/agent-node:0123456789ab";
@@ -44,6 +44,10 @@ export class FakeProxy {
   readonly calls: string[] = [];
   readonly startedAt = new Map<string, number>();
   declarations: Declaration[] = [];
+  /** Alerts that a new listener gets. */
+  readonly alerts: object[] = [];
+  /** What `/berth/metrics` answers; undefined: nothing, ever. */
+  metrics: string | undefined = "berth_socket_proxy_instances 0\n";
   /** Status of the image question: 200, 404 or 403. */
   imageStatus = 200;
   networkStatus = 200;
@@ -55,6 +59,8 @@ export class FakeProxy {
   readonly #server: http.Server;
   readonly #watchers = new Set<http.ServerResponse>();
   readonly #listeners = new Set<http.ServerResponse>();
+  readonly #alerted = new Set<http.ServerResponse>();
+  readonly #instances: object[] = [];
   #ids = 0;
 
   constructor() {
@@ -93,6 +99,42 @@ export class FakeProxy {
     const id = String(this.#ids).padStart(64, "a");
     this.containers.set(name, { id, state: "created", exitCode: 0 });
     this.event("create", name);
+  }
+
+  /** A further container of an agent's template, as the proxy makes it; its name need not be one that the proxy gives. */
+  createInstance(
+    agent: string,
+    instance: string,
+    name = instanceName("t", `${agent}.agent`, instance),
+  ): void {
+    this.#ids += 1;
+    this.#instances.push({
+      Id: String(this.#ids).padStart(64, "b"),
+      Names: [`/${name}`],
+      State: "running",
+      Labels: {
+        [Label.stack]: "t",
+        [Label.component]: "agent",
+        [Label.agent]: agent,
+        [Label.template]: `${agent}.agent`,
+        [Label.instance]: instance,
+      },
+    });
+  }
+
+  /** Raises an alert: kept for those who come later, and told to who listens. */
+  alert(alert: object): void {
+    this.alerts.push(alert);
+    for (const listener of this.#alerted) listener.write(`${JSON.stringify(alert)}\n`);
+  }
+
+  /** Breaks the streams of alerts off. */
+  dropAlerts(): void {
+    for (const listener of this.#alerted) listener.destroy();
+  }
+
+  get alertStreams(): number {
+    return this.#alerted.size;
   }
 
   /** A container ends by itself. */
@@ -151,14 +193,23 @@ export class FakeProxy {
     if (path === "/berth/declarations") {
       return open(this.#watchers, `${JSON.stringify(this.declarations)}\n`);
     }
+    if (path === "/berth/alerts") {
+      return open(this.#alerted, this.alerts.map((alert) => `${JSON.stringify(alert)}\n`).join(""));
+    }
+    if (path === "/berth/metrics") {
+      if (this.metrics === undefined) return undefined;
+      response.writeHead(200, { "content-type": "text/plain" });
+      return response.end(this.metrics);
+    }
     if (path === "/events") return open(this.#listeners);
     if (path === "/containers/json") {
       const list = [...this.containers].map(([name, c]) => ({
         Id: c.id,
         Names: [`/${objectName("t", name)}`],
         State: c.state,
+        Labels: { [Label.stack]: "t", [Label.component]: "agent", [Label.agent]: name },
       }));
-      return send(200, list);
+      return send(200, [...list, ...this.#instances]);
     }
     if (path.startsWith("/images/")) {
       return send(this.imageStatus, { message: `No such image: ${image}`, Id: "sha256:0" });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { didChange } from "../../../cli/commands/up.ts";
 import type { EngineClient } from "../../../cli/engine-api.ts";
 import { isNoise } from "../../../cli/pulumi-stack.ts";
-import { conflictsIn, startServices } from "../../../cli/repair.ts";
+import { conflictsIn, endInstances, removeLeftovers, startServices } from "../../../cli/repair.ts";
 import { removeDeadLocks } from "../../../cli/toolchain/locks.ts";
 
 describe("locks of Pulumi's file backend", () => {
@@ -106,5 +106,66 @@ describe("services that an Engine has left down", () => {
     const started: string[] = [];
     expect(await startServices(engineWith(["agent"], started), "dev")).toEqual([]);
     expect(started).toEqual([]);
+  });
+
+  it("an instance is no service, whatever it is made of", async () => {
+    const started: string[] = [];
+    expect(await startServices(engineWith(["agent", "worker", "sandbox"], started), "dev")).toEqual(
+      [],
+    );
+    expect(started).toEqual([]);
+  });
+});
+
+describe("what a stack's end must not leave", () => {
+  /** An Engine that lists these and answers each other call with a status; notes what it is asked. */
+  function engineOf(names: readonly string[], statusOf: (call: string) => number = () => 204) {
+    const asked: string[] = [];
+    const client: EngineClient = {
+      endpoint: { socketPath: "/none" },
+      request: async ({ path, method = "GET" }) => {
+        asked.push(`${method} ${decodeURIComponent(path)}`);
+        if (method !== "GET") {
+          return { status: statusOf(`${method} ${path}`), headers: {}, text: "" };
+        }
+        const list = path.startsWith("/networks")
+          ? []
+          : names.map((name) => ({ Id: name, Names: [`/berth-dev-${name}`] }));
+        return { status: 200, headers: {}, text: JSON.stringify(list) };
+      },
+      stream: () => Promise.reject(new Error("not asked")),
+    };
+    return { client, asked };
+  }
+
+  it("instances are found by their own label, stopped with a grace, and removed with what their images brought", async () => {
+    const { client, asked } = engineOf(["lal.review.x1", "lal.agent.x2"]);
+    expect(await endInstances(client, "dev")).toEqual([
+      "berth-dev-lal.agent.x2",
+      "berth-dev-lal.review.x1",
+    ]);
+    expect(asked[0]).toContain('{"label":["berth.stack=dev","berth.instance"]}');
+    expect(asked.slice(1).sort()).toEqual([
+      "DELETE /containers/lal.agent.x2?force=1&v=1",
+      "DELETE /containers/lal.review.x1?force=1&v=1",
+      "POST /containers/lal.agent.x2/stop?t=5",
+      "POST /containers/lal.review.x1/stop?t=5",
+    ]);
+  });
+
+  it("one that the proxy ends at the same moment is no failure; one that stays is", async () => {
+    for (const status of [404, 409]) {
+      await endInstances(engineOf(["x"], () => status).client, "dev");
+    }
+    await expect(endInstances(engineOf(["x"], () => 500).client, "dev")).rejects.toThrow(
+      /did not remove x: .*\(status 500\)/,
+    );
+  });
+
+  it("leftovers go with the volumes that have no name, and no other", async () => {
+    const { client, asked } = engineOf(["lal.review.x1"]);
+    expect(await removeLeftovers(client, "dev")).toEqual(["berth-dev-lal.review.x1"]);
+    expect(asked).toContain("DELETE /containers/lal.review.x1?force=1&v=1");
+    expect(asked.filter((call) => call.includes("/volumes"))).toEqual([]);
   });
 });

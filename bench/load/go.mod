@@ -1,0 +1,3 @@
+module berth/bench/load
+
+go 1.26
