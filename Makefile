@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 berth := toolchain/bootstrap.sh
 
-.PHONY: help up down env doctor check test test-engines test-contract bench bench-proxy
+.PHONY: help up down env doctor check test test-engines test-contract test-mutants fuzz bench bench-proxy
 
 help:           ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,10 @@ test-engines:   ## the real-run suite on the oldest and the newest Engine
 	@$(berth) test-engines
 test-contract:  ## the chat server's contract suite against MATTERMOST_URL
 	@$(berth) test-contract
+test-mutants:   ## take out one control of the socket proxy at a time; a test must fail
+	@$(berth) test-mutants
+fuzz:           ## a million random connections to the socket proxy
+	@$(berth) fuzz
 bench:          ## measurements, each beside its baseline
 	@$(berth) bench
 bench-proxy:    ## the socket proxy beside the Engine itself and HAProxy

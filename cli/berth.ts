@@ -24,6 +24,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   test: async () => (await import("./commands/test.ts")).test,
   "test-engines": async () => (await import("./commands/test-engines.ts")).testEngines,
   "test-contract": async () => (await import("./commands/test-contract.ts")).testContract,
+  "test-mutants": async () => (await import("./commands/test-mutants.ts")).testMutants,
+  fuzz: async () => (await import("./commands/fuzz.ts")).fuzz,
   bench: async () => (await import("./commands/bench.ts")).bench,
 };
 

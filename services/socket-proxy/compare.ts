@@ -32,7 +32,9 @@ export function sameSet(wanted: readonly string[], read = (item: unknown) => ite
   const text = textOf([...wanted].sort());
   return (value) => {
     if (value !== null && value !== undefined && !Array.isArray(value)) return false;
-    return textOf(asList(value).map(read).map(String).sort()) === text;
+    const items = asList(value);
+    if (!items.every((item) => typeof item === "string")) return false;
+    return textOf(items.map(read).map(String).sort()) === text;
   };
 }
 

@@ -20,6 +20,8 @@ export interface Parts {
   readonly stack: string;
   readonly grants: GrantsDocument;
   readonly engine: EnginePort;
+  /** Whether the Engine answers now; asked at the same time, it is asked once. @throws EngineError */
+  readonly ping: () => Promise<unknown>;
   readonly events: EngineEvents;
   readonly fleet: Fleet;
   readonly declarations: Declarations;

@@ -6,6 +6,7 @@ import { listenUnix } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import { Alerts } from "./alerts.ts";
 import type { Audit } from "./audit.ts";
+import { coalesce } from "./coalesce.ts";
 import type { ProxyConfig } from "./config.ts";
 import { Declarations } from "./declarations.ts";
 import { Engine, type EnginePort } from "./engine.ts";
@@ -86,6 +87,7 @@ export function createParts(
     stack,
     grants,
     engine,
+    ping: coalesce(() => engine.status(upstream.ping(), { deadlineMs: 10_000 })),
     events,
     fleet,
     declarations,

@@ -6,7 +6,6 @@ import { showEnded } from "./instances/ended.ts";
 import { over } from "./instances/leases.ts";
 import type { Intent } from "./intent.ts";
 import { asObject, asTexts } from "./json.ts";
-import { ownContainers } from "./ownership.ts";
 import type { Exchange, Parts, Subject } from "./parts.ts";
 import {
   projectImage,
@@ -31,20 +30,20 @@ import { checkContainer, surroundingsOf } from "./verification.ts";
 
 /** Carries out an intent and answers it. @throws Denial, EngineError */
 export async function serve(parts: Parts, intent: Intent, exchange: Exchange): Promise<void> {
-  const { engine, stack } = parts;
+  const { engine } = parts;
   const { permission, limit, client, grant } = exchange;
   switch (intent.verb) {
     case "ping":
       permission.give();
-      await engine.status(upstream.ping(), { deadlineMs: 10_000 });
+      await parts.ping();
       return send(exchange, 200, "OK", "text/plain; charset=utf-8");
     case "version":
       permission.give();
       return sendObject(exchange, projectVersion());
     case "list": {
       permission.give();
-      const answer = await engine.json(upstream.listContainers(stack));
-      const own = ownContainers(stack, answer).filter((item) => isVisible(grant, client, item));
+      const containers = await parts.fleet.refresh();
+      const own = containers.filter((item) => isVisible(grant, client, item));
       return sendObject(exchange, selectEntries(own, intent));
     }
     case "inspect":

@@ -27,12 +27,18 @@ const straight = (args: readonly string[]) => docker(command, dockerHost, args);
 function living(): Promise<unknown> {
   return Promise.all(
     [scene.agent, scene.neighbour].map(async (name) => [
-      await inspect(name),
+      await inspectSorted(name),
       (await engine<{ Kind: number; Path: string }[]>(`/containers/${name}/changes`))
         .map(({ Kind, Path }) => `${Kind} ${Path}`)
         .sort(),
     ]),
   );
+}
+
+/** The Engine gives mounts in any order. */
+async function inspectSorted(name: string): Promise<unknown> {
+  const { Mounts, ...rest } = await inspect(name);
+  return { ...rest, Mounts: Mounts.toSorted((a, b) => (a.Destination < b.Destination ? -1 : 1)) };
 }
 
 async function expectNothingHappened(): Promise<void> {

@@ -13,15 +13,21 @@ export interface World {
 type Labels = Readonly<Record<string, string>> | null;
 
 /**
- * Asks the Engine for all that it has, without what another stack's label or one of berth's own images shows to be somebody
- * else's: other tests may be at work. Whatever is of this stack, of its image, or of nobody, is in it.
+ * Asks the Engine for all that it has, without what is visibly somebody else's: other tests may be at work. Containers: those
+ * of this stack's label or of the test's image; the rest: whatever carries no other stack's label or image name.
  * @param stack own stack; @param imageId id of the image that everything of the test is made of
  */
 export async function worldOf(stack: string, imageId: string): Promise<World> {
   const [containers, { Volumes }, networks, images, plugins, { Swarm }] = await Promise.all([
-    engine<{ Id: string; Names: string[]; ImageID: string; Image: string; Labels: Labels }[]>(
-      "/containers/json?all=1",
-    ),
+    engine<
+      {
+        Id: string;
+        Names: string[];
+        ImageID: string;
+        Labels: Labels;
+        Mounts: { Name?: string }[];
+      }[]
+    >("/containers/json?all=1"),
     engine<{ Volumes: { Name: string; Labels: Labels }[] | null }>("/volumes"),
     engine<{ Id: string; Name: string; Labels: Labels }[]>("/networks"),
     engine<{ Id: string; RepoTags: string[] | null; Labels: Labels }[]>("/images/json?all=1"),
@@ -33,16 +39,18 @@ export async function worldOf(stack: string, imageId: string): Promise<World> {
     return owner !== undefined && owner !== stack;
   };
   const isOthersTag = (tag: string) => tag.startsWith("localhost/berth/") && !tag.includes(stack);
+  const isOwn = ({ ImageID, Labels }: (typeof containers)[number]) =>
+    ImageID === imageId || Labels?.["berth.stack"] === stack;
+  const usedByOthers = new Set(
+    containers.filter((item) => !isOwn(item)).flatMap(({ Mounts }) => Mounts.map((m) => m.Name)),
+  );
   return {
     containers: containers
-      .filter(
-        ({ ImageID, Image, Labels }) =>
-          ImageID === imageId || !(isOthers(Labels) || isOthersTag(Image)),
-      )
+      .filter(isOwn)
       .map(({ Id, Names }) => `${Names[0]} ${Id}`)
       .sort(),
     volumes: (Volumes ?? [])
-      .filter(({ Labels }) => !isOthers(Labels))
+      .filter(({ Name, Labels }) => !isOthers(Labels) && !usedByOthers.has(Name))
       .map(({ Name }) => Name)
       .sort(),
     networks: networks

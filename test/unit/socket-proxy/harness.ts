@@ -48,8 +48,8 @@ export function testGrants(options: GrantOptions = {}): GrantsDocument {
 export interface HarnessOptions {
   readonly watchdog?: WatchdogConfig;
   readonly grants?: GrantsDocument;
-  /** @default every source */
-  readonly source?: Source;
+  /** `engine`: the addresses that the Engine lists, as in a stack. @default every source */
+  readonly source?: Source | "engine";
 }
 
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
@@ -83,7 +83,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
         if (sink.fails) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
         audit.push(JSON.parse(line) as Record<string, unknown>);
       }),
-      source,
+      ...(source === "engine" ? {} : { source }),
       ...(watchdog ? { watchdog } : {}),
     },
   );
