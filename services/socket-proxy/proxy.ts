@@ -8,6 +8,7 @@ import { type Client, grantOf } from "./grants.ts";
 import { type Intent, mutations } from "./intent.ts";
 import type { ClientLimits } from "./limits.ts";
 import type { Parts, Permission, Subject } from "./parts.ts";
+import { checkRepeat } from "./query.ts";
 import { route } from "./route.ts";
 import { serve } from "./serve.ts";
 import { checkFraming, type Handlers, readBody, sendDenial } from "./transport.ts";
@@ -80,7 +81,8 @@ export function createHandlers(parts: Parts, limitsOf: (client: Client) => Clien
         // Counted here: what is refused above costs neither the Engine nor the other clients anything.
         limit.request();
         // Up to here without a pause: what is refused is refused before the bytes behind it are looked at.
-        const body = length > 0 ? await readBody(request, takesBody) : undefined;
+        const body = length > 0 ? await readBody(request) : undefined;
+        if (body && !takesBody) checkRepeat(target, body);
         const intent = takesBody ? routed.read(body ?? new Uint8Array()) : routed.intent;
         permission.intent = intent;
         await serve(parts, intent, { id, client, grant, request, response, permission, limit });

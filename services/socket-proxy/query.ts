@@ -1,5 +1,6 @@
 import { malformed } from "./denial.ts";
 import type { Filters } from "./intent.ts";
+import { parseStrict } from "./strict-json.ts";
 
 /**
  * Reads a raw query strictly: known keys only, each once, written plainly (no escape in a key), no `;`.
@@ -38,6 +39,21 @@ export function parseCreateQuery(raw: string): {
     name: parseQuery(own, ["name"]).get("name") || undefined,
     repeated: parts.filter(isRepeated).map((part) => part.slice(0, part.indexOf("="))),
   };
+}
+
+/**
+ * Checks the body of a verb that takes none: an object that says nothing, or nothing but what the query says already.
+ * @throws Denial 400
+ */
+export function checkRepeat(target: string, body: Uint8Array): void {
+  const value = parseStrict(body);
+  const parts = (target.split("?", 2)[1] ?? "").split("&");
+  const isRepeat = ([key, member]: [string, unknown]) =>
+    ["string", "number", "boolean"].includes(typeof member) && parts.includes(`${key}=${member}`);
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  if (!isObject || !Object.entries(value).every(isRepeat)) {
+    throw malformed("body", "this verb takes no body");
+  }
 }
 
 function decodeValue(text: string): string {

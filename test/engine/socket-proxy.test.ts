@@ -247,7 +247,7 @@ describe("on a real Engine", () => {
     expect(proxy.audit.findLast(({ phase }) => phase === "alert")).toMatchObject({
       fields: expect.arrayContaining([field]),
     });
-    await engine(`/containers/${id}?force=1`, "DELETE");
+    await engine(`/containers/${id}?force=1&v=1`, "DELETE");
   });
 
   it("a workspace volume that is a host directory in disguise is not mounted", async () => {

@@ -108,7 +108,7 @@ function unpackDebianPackage(): void {
       download();
     }
     const [file = ""] = readdirSync(folder).filter((name) => name.endsWith(".deb"));
-    execFileSync("dpkg-deb", ["-x", join(folder, file), join(folder, "tree")]);
+    execFileSync("/usr/bin/dpkg-deb", ["-x", join(folder, file), join(folder, "tree")]);
     mkdirSync(cache, { recursive: true });
     rmSync(unpacked, { recursive: true, force: true });
     // By way of the same file system, so that nobody finds half of it.

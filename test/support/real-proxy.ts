@@ -181,7 +181,7 @@ export async function startRealProxy(
       for (const [name, Aliases] of networks) {
         await engine(`/networks/${name}/connect`, "POST", {
           Container: Id,
-          EndpointConfig: { Aliases, IPAMConfig: {} },
+          EndpointConfig: { Aliases, IPAMConfig: {}, DriverOpts: {} },
         });
       }
       return Id;
@@ -206,14 +206,23 @@ export async function startRealProxy(
   };
 }
 
-/** A create body as the docker provider writes it: no pids limit, networks joined later. */
+/**
+ * A create body as the docker provider writes it: no pids limit, networks joined later, each bind with a word for its
+ * mode and its target as a volume. test/integration/instances.test.ts compares with what it really makes.
+ */
 export function providerBody(spec: ContainerSpec): Body {
   const { NetworkingConfig, HostConfig, ...config } = createBody(spec) as Body;
   const { PidsLimit, ...host } = HostConfig;
   const joins = Object.keys(spec.Networks).length > 0;
+  const binds = spec.HostConfig.Binds.map((bind) => bind.split(":"));
   return {
     ...config,
-    HostConfig: { ...host, NetworkMode: joins ? "default" : host.NetworkMode },
+    Volumes: Object.fromEntries(binds.map(([, target]) => [target, {}])),
+    HostConfig: {
+      ...host,
+      Binds: binds.map(([source, target, mode = "rw"]) => `${source}:${target}:${mode}`),
+      NetworkMode: joins ? "default" : host.NetworkMode,
+    },
   };
 }
 

@@ -1,0 +1,39 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type Rule, rules } from "../../../services/socket-proxy/denial.ts";
+import { headCases, lengthCases, type RawCase } from "./framing-cases.ts";
+import { type Harness, startHarness } from "./harness.ts";
+import { checkInvariants, settled, upstream } from "./invariants.ts";
+import { RawClient, ruleOf } from "./raw.ts";
+import { review } from "./templates.ts";
+
+let harness: Harness;
+beforeAll(async () => {
+  harness = await startHarness();
+  harness.agent({ templates: { review } });
+  await settled(harness);
+});
+afterAll(() => harness.close());
+afterEach(() => checkInvariants(harness));
+
+describe.each<[string, readonly RawCase[]]>([
+  ["how long a body is", lengthCases],
+  ["the head", headCases],
+])("T1 framing: %s", (_title, cases) => {
+  it.each(cases)("T1: %s", async (_case, bytes, status, rule) => {
+    const before = [upstream(harness).length, harness.audit.length, harness.engine.containers.size];
+    const client = new RawClient(harness.port).send(bytes);
+    await client.answered();
+    // What is wrong in its form ends the connection: nobody guesses where the next request begins.
+    const closes = ["transport", "http"].includes(rules[rule as Rule]);
+    if (closes) expect(await client.until(() => client.closed)).toBe(true);
+    client.end();
+    const { statuses, text } = client;
+    expect([statuses, ruleOf(client.answers[0]?.body ?? "")], text).toEqual([[status], rule]);
+    const records = harness.audit.slice(before[1]);
+    expect(records).toMatchObject([{ phase: "decision", decision: "deny", rule, status }]);
+    expect([upstream(harness).length, harness.engine.containers.size]).toEqual([
+      before[0],
+      before[2],
+    ]);
+  });
+});
