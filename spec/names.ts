@@ -154,6 +154,3 @@ export const Uid = {
   socketProxy: 10001,
   postgres: 10002,
 } as const;
-
-/** Clients of the socket proxy that have a unix socket of their own. */
-export const proxyClients = [Service.egressGateway, Service.secretStore] as const;

@@ -1,12 +1,14 @@
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Harness, lalId, sendRaw, startHarness } from "./harness.ts";
+import { settled } from "./invariants.ts";
 import { outsideLanguage } from "./language.ts";
 
 let harness: Harness;
 beforeAll(async () => {
   harness = await startHarness();
   harness.agent();
+  await settled(harness);
 });
 afterAll(() => harness.close());
 afterEach(() => {

@@ -37,3 +37,25 @@ describe.each<[string, readonly RawCase[]]>([
     ]);
   });
 });
+
+describe("T1 framing: what Node's parser lets pass beyond the letter", () => {
+  it.each([
+    ["another protocol's name", "GET /containers/json RTSP/1.1\r\nHost: x\r\n\r\n"],
+    ["two spaces between the words", "GET  /containers/json HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["an empty line before it", "\r\nGET /containers/json HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["spaces around a value", "GET /containers/json HTTP/1.1\r\nHost: \t x \t\r\n\r\n"],
+  ])("T1: %s changes nothing of what is asked", async (_title, bytes) => {
+    const plain = "GET /containers/json HTTP/1.1\r\nHost: x\r\n\r\n";
+    const from = harness.engine.recorded.length;
+    const bodies: unknown[] = [];
+    for (const sent of [plain, bytes]) {
+      const client = new RawClient(harness.port).send(sent);
+      const [answer] = await client.answered();
+      client.end();
+      bodies.push([answer?.status, answer?.body]);
+    }
+    expect(bodies[1]).toEqual(bodies[0]);
+    const [first, second] = harness.engine.recorded.slice(from);
+    expect(second).toEqual(first);
+  });
+});

@@ -88,8 +88,12 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     },
   );
   const port = proxy.ports[0] ?? 0;
-  // The first sweep of the pids limits is over before a test makes anything.
-  await eventually(() => engine.asked().includes("GET /v1.41/containers/json"));
+  // The first sweep of the pids limits is over before a test makes anything: it comes when the events do.
+  await eventually(() => engine.eventStreams > 0);
+  for (let before = -1; before !== engine.recorded.length; ) {
+    before = engine.recorded.length;
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
   return {
     engine,
     proxy,

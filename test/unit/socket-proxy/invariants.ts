@@ -56,8 +56,13 @@ export async function settled(harness: Harness): Promise<void> {
     const actor = { ID: inspect.Id, Attributes: attributes };
     harness.engine.emit({ Type: "container", Action: "create", Actor: actor });
   }
-  for (let before = -1; before !== harness.engine.recorded.length; ) {
-    before = harness.engine.recorded.length;
+  await quiet(harness);
+}
+
+/** Waits until the Engine has not been asked anything for a while. */
+export async function quiet({ engine }: Harness): Promise<void> {
+  for (let before = -1; before !== engine.recorded.length; ) {
+    before = engine.recorded.length;
     await new Promise((resolve) => setTimeout(resolve, 80));
   }
 }

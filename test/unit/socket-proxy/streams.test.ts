@@ -2,7 +2,7 @@ import http from "node:http";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClientLimits } from "../../../services/socket-proxy/limits.ts";
 import { eventually, type Harness, lalId, startHarness, testGrants } from "./harness.ts";
-import { checkInvariants } from "./invariants.ts";
+import { checkInvariants, quiet } from "./invariants.ts";
 import { outsideLanguage } from "./language.ts";
 
 let harness: Harness;
@@ -134,6 +134,7 @@ describe("streams", () => {
     expect(dropped).toBe(true);
     quick.destroy();
     // The proxy looks at each container that an event tells of: of its own accord, for no request.
+    await quiet(harness);
     expect(outsideLanguage(harness.engine.recorded)).toEqual([]);
     harness.engine.recorded.length = 0;
   });
