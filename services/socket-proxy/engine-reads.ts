@@ -6,6 +6,8 @@ import { EngineError } from "./engine-error.ts";
 export interface ReadLimits {
   readonly deadlineMs: number;
   readonly maxBytes: number;
+  /** Over a connection of its own. */
+  readonly isApart?: boolean;
 }
 
 /** Connections at a time; further reads wait for one. */
@@ -21,7 +23,7 @@ export class EngineReads {
   readonly #socketPath: string;
   /** The newest last: those at the beginning time out first. */
   readonly #idle: Connection[] = [];
-  readonly #waiting: ((connection: Connection) => void)[] = [];
+  readonly #waiting = new Set<(connection: Connection) => void>();
   #count = 0;
 
   constructor(socketPath: string) {
@@ -35,7 +37,8 @@ export class EngineReads {
   async get(path: string, limits: ReadLimits): Promise<ReadAnswer> {
     // upstream.ts writes no other; whatever does not fit here would be a second line of the request.
     if (!/^\/[\x21-\x7e]*$/.test(path)) throw new Error("a path that cannot be sent");
-    const connection = await this.#take();
+    if (limits.isApart) return new Connection(this.#socketPath).get(path, limits);
+    const connection = await this.#take(limits.deadlineMs);
     const isUsed = connection.isUsed;
     try {
       return await connection.get(path, limits);
@@ -46,11 +49,22 @@ export class EngineReads {
     return new Connection(this.#socketPath).get(path, limits);
   }
 
-  #take(): Connection | Promise<Connection> {
+  /** @throws EngineError where none became free in time */
+  #take(deadlineMs: number): Connection | Promise<Connection> {
     const idle = this.#idle.pop();
     if (idle) return idle;
     if (this.#count >= maxConnections) {
-      return new Promise((resolve) => this.#waiting.push(resolve));
+      return new Promise((resolve, reject) => {
+        const take = (connection: Connection) => {
+          clearTimeout(timer);
+          resolve(connection);
+        };
+        const timer = setTimeout(() => {
+          this.#waiting.delete(take);
+          reject(new EngineError("late", "the Engine did not answer in time"));
+        }, deadlineMs);
+        this.#waiting.add(take);
+      });
     }
     return this.#open();
   }
@@ -59,7 +73,7 @@ export class EngineReads {
     this.#count += 1;
     return new Connection(this.#socketPath, {
       free: (connection) => {
-        const next = this.#waiting.shift();
+        const next = this.#next();
         if (next) next(connection);
         else this.#idle.push(connection);
       },
@@ -67,9 +81,17 @@ export class EngineReads {
         this.#count -= 1;
         const at = this.#idle.indexOf(connection);
         if (at >= 0) this.#idle.splice(at, 1);
-        this.#waiting.shift()?.(this.#open());
+        const next = this.#next();
+        if (next) next(this.#open());
       },
     });
+  }
+
+  /** Who has waited longest, taken off the list. */
+  #next(): ((connection: Connection) => void) | undefined {
+    const [first] = this.#waiting;
+    if (first) this.#waiting.delete(first);
+    return first;
   }
 }
 

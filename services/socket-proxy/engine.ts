@@ -14,6 +14,8 @@ const deadlineMs = 60_000;
 /** How a call may be answered. */
 export interface CallOptions {
   readonly deadlineMs?: number;
+  /** Over a connection of its own, so that it does not wait for others. For what tells whether the Engine is there. */
+  readonly isApart?: boolean;
   readonly maxBytes?: number;
 }
 
@@ -67,6 +69,7 @@ export class Engine implements EnginePort {
     const limits = {
       deadlineMs: options.deadlineMs ?? deadlineMs,
       maxBytes: options.maxBytes ?? maxAnswerBytes,
+      isApart: options.isApart ?? false,
     };
     const answer =
       call.method === "GET"

@@ -17,7 +17,8 @@ export class Fleet {
   readonly #engine: EnginePort;
   readonly #stack: string;
   readonly #log: Log;
-  readonly #listeners = new Set<(containers: readonly OwnContainer[]) => void>();
+  readonly #listeners = new Set<(containers: readonly OwnContainer[], look: number) => void>();
+  #looks = 0;
   #known: ReadonlyMap<string, OwnContainer> = new Map();
   #isCurrent = false;
 
@@ -33,8 +34,13 @@ export class Fleet {
     return this.#isCurrent ? this.#known.get(named) : undefined;
   }
 
-  /** Calls `listener` after each look. */
-  subscribe(listener: (containers: readonly OwnContainer[]) => void): void {
+  /** How many looks have begun. */
+  get looks(): number {
+    return this.#looks;
+  }
+
+  /** Calls `listener` after each look, with the look's number. */
+  subscribe(listener: (containers: readonly OwnContainer[], look: number) => void): void {
     this.#listeners.add(listener);
   }
 
@@ -69,13 +75,15 @@ export class Fleet {
   }
 
   async #look(): Promise<readonly OwnContainer[]> {
+    this.#looks += 1;
+    const look = this.#looks;
     const answer = await this.#engine.json(upstream.listContainers(this.#stack));
     const containers = ownContainers(this.#stack, answer);
     this.#known = new Map(
       containers.flatMap((own) => [[own.id, own] as const, [own.name, own] as const]),
     );
     this.#isCurrent = true;
-    for (const listener of this.#listeners) listener(containers);
+    for (const listener of this.#listeners) listener(containers, look);
     return containers;
   }
 }

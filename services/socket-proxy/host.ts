@@ -22,7 +22,12 @@ function hostFacts(answer: unknown): HostFacts {
 
 const knownHosts = new WeakMap<EnginePort, HostFacts>();
 
-/** Facts of the Engine's host; asked once, since a changed daemon configuration restarts the Engine and us. */
+/** Forgets the facts: the Engine may be another one now, or have read another configuration. */
+export function forgetFacts(engine: EnginePort): void {
+  knownHosts.delete(engine);
+}
+
+/** Facts of the Engine's host; asked once, until they are forgotten. */
 export async function factsOf(engine: EnginePort): Promise<HostFacts> {
   const known = knownHosts.get(engine) ?? hostFacts(await engine.json(upstream.info()));
   knownHosts.set(engine, known);

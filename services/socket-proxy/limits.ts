@@ -8,6 +8,11 @@ const spared: ReadonlySet<string> = new Set<Verb>(["ping", "alerts"]);
 /** Refusals that can come as fast as somebody sends: all others end in one of these. */
 const unbounded: ReadonlySet<Rule> = new Set<Rule>(["rate", "suspended", "source"]);
 
+/** Allowed reads go on record this seldom, each verb by itself: a client could push what was done out of the record. */
+const readRecordMs = 60_000;
+/** A stream that is written without a pause may be this far ahead of its speed; then its reader is dropped. */
+const maxAheadMs = 5_000;
+
 /** How much one client asks for, so that no client can keep the proxy or the Engine from the others. */
 export class ClientLimits {
   readonly #quotas: ClientQuotas;
@@ -16,6 +21,7 @@ export class ClientLimits {
   #left: number;
   #at: number;
   #streams = 0;
+  #underWay = 0;
   readonly #recordedAt = new Map<string, number>();
   #probes: number[] = [];
   #suspendedUntil = Number.NEGATIVE_INFINITY;
@@ -77,6 +83,25 @@ export class ClientLimits {
     this.#left -= 1;
   }
 
+  /**
+   * Counts an answer that is under way, streams aside, of which there are never more than may be asked for at once:
+   * whoever does not read, or asks for what takes long, has to wait.
+   * @returns ends the count; may be called more than once
+   * @throws Denial 429
+   */
+  enter(): () => void {
+    const most = this.#quotas.requestBurst;
+    if (this.#underWay - this.#streams >= most) {
+      throw new Denial(429, "rate", `${most} requests are under way; wait for their answers`);
+    }
+    this.#underWay += 1;
+    let isOver = false;
+    return () => {
+      if (!isOver) this.#underWay -= 1;
+      isOver = true;
+    };
+  }
+
   /** Runs a stream, as long as it takes. @throws Denial 429 where too many are open */
   async stream(run: () => Promise<void>): Promise<void> {
     if (this.#streams >= this.#quotas.streams) {
@@ -102,6 +127,16 @@ export class ClientLimits {
     });
   }
 
+  /** Counts bytes that are written at once. @returns false where the client gets more a second than it may */
+  spend(bytes: number): boolean {
+    return this.#delayOf(bytes) <= maxAheadMs;
+  }
+
+  /** Whether an allowed read goes on record. */
+  isReadRecorded(verb: Verb): boolean {
+    return this.#isDue(`read ${verb}`, readRecordMs);
+  }
+
   /** How long so many bytes have to wait, in ms. A second's worth may go at once. */
   #delayOf(bytes: number): number {
     const now = this.#now();
@@ -112,10 +147,13 @@ export class ClientLimits {
 
   /** Whether a refusal goes on record: of those that nothing else bounds one a second each, or the flood would be in the record instead. */
   isRecorded({ rule }: Denial): boolean {
-    if (!unbounded.has(rule)) return true;
+    return !unbounded.has(rule) || this.#isDue(rule, 1000);
+  }
+
+  #isDue(what: string, everyMs: number): boolean {
     const now = this.#now();
-    if (now - (this.#recordedAt.get(rule) ?? Number.NEGATIVE_INFINITY) < 1000) return false;
-    this.#recordedAt.set(rule, now);
+    if (now - (this.#recordedAt.get(what) ?? Number.NEGATIVE_INFINITY) < everyMs) return false;
+    this.#recordedAt.set(what, now);
     return true;
   }
 }

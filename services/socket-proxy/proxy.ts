@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type http from "node:http";
 import type { Verb } from "../../spec/grants.ts";
 import { reasonOf } from "../common/log.ts";
 import { visible } from "./audit.ts";
@@ -66,8 +67,8 @@ export function createHandlers(parts: Parts, limitsOf: (client: Client) => Clien
       const target = request.url ?? "";
       const routed = route(method, target);
       const { verb } = routed;
-      const permission = new RequestPermission(parts, client, id);
       const limit = limitsOf(client);
+      const permission = new RequestPermission(parts, client, id, limit);
       let rule = "";
       try {
         limit.checkSuspension(verb);
@@ -80,6 +81,7 @@ export function createHandlers(parts: Parts, limitsOf: (client: Client) => Clien
         const length = checkFraming(request, takesBody);
         // Counted here: what is refused above costs neither the Engine nor the other clients anything.
         limit.request();
+        response.on("close", limit.enter());
         // Up to here without a pause: what is refused is refused before the bytes behind it are looked at.
         const body = length > 0 ? await readBody(request) : undefined;
         if (body && !takesBody) checkRepeat(target, body);
@@ -88,7 +90,7 @@ export function createHandlers(parts: Parts, limitsOf: (client: Client) => Clien
         await serve(parts, intent, { id, client, grant, request, response, permission, limit });
         permission.result(response.statusCode);
       } catch (error) {
-        const refusal = response.destroyed ? gone : denialOf(error);
+        const refusal = refusalOf(error, response);
         rule = refusal.rule;
         if (rule === "internal") {
           log.error("request-failed", { request: id, verb, reason: reasonOf(error) });
@@ -134,11 +136,20 @@ function suspensionOf(limit: ClientLimits, { rule }: Denial): Denial | undefined
   }
 }
 
+/** What is to be said of a request that failed. A call to the Engine that was given up with its client says nothing of the Engine. */
+function refusalOf(error: unknown, response: http.ServerResponse): Denial {
+  const refusal = denialOf(error);
+  return response.destroyed && refusal.rule === "engine-down" ? gone : refusal;
+}
+
 /** The client left before its answer began. Sent to nobody, only recorded. */
 const gone = new Denial(499, "client-gone", "the client went away");
 
 /** Asked again and again by every client, and no secret from any: permitted, they are not worth a line. */
 const unrecorded: ReadonlySet<Verb> = new Set(["ping", "list", "declarations", "metrics"]);
+
+/** Answers that stay open; their number is bounded. */
+const streaming: ReadonlySet<Verb> = new Set(["wait", "logs", "events", "alerts"]);
 
 /** Writes the one decision record of a request, before anything is done for it. */
 class RequestPermission implements Permission {
@@ -150,7 +161,10 @@ class RequestPermission implements Permission {
   readonly #request: string;
   #about: Subject = {};
 
-  constructor(parts: Parts, client: Client, request: string) {
+  readonly #limit: ClientLimits;
+
+  constructor(parts: Parts, client: Client, request: string, limit: ClientLimits) {
+    this.#limit = limit;
     this.#parts = parts;
     this.#client = client;
     this.#request = request;
@@ -160,7 +174,7 @@ class RequestPermission implements Permission {
     this.#about = about;
     const record = { ...this.#head, phase: "decision", decision: "allow", ...about } as const;
     if (this.#isMutation) this.#parts.audit.require(record);
-    else if (!this.#isUnrecorded) this.#parts.audit.note(record);
+    else if (this.#isRecorded) this.#parts.audit.note(record);
     this.given = true;
   }
 
@@ -188,8 +202,11 @@ class RequestPermission implements Permission {
     return this.intent !== undefined && mutations.has(this.intent.verb);
   }
 
-  get #isUnrecorded(): boolean {
-    return this.intent !== undefined && unrecorded.has(this.intent.verb);
+  /** Of allowed reads, streams are each on record, and of the others one a minute. */
+  get #isRecorded(): boolean {
+    const verb = this.intent?.verb;
+    if (verb === undefined || unrecorded.has(verb)) return false;
+    return streaming.has(verb) || this.#limit.isReadRecorded(verb);
   }
 }
 

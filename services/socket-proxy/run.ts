@@ -13,6 +13,7 @@ import { Engine, type EnginePort } from "./engine.ts";
 import { EngineEvents, sleep } from "./events.ts";
 import { Fleet } from "./fleet.ts";
 import { type Client, grantOf } from "./grants.ts";
+import { forgetFacts } from "./host.ts";
 import { EndedInstances } from "./instances/ended.ts";
 import { Leases } from "./instances/leases.ts";
 import { Quotas } from "./instances/quotas.ts";
@@ -87,7 +88,7 @@ export function createParts(
     stack,
     grants,
     engine,
-    ping: coalesce(() => engine.status(upstream.ping(), { deadlineMs: 10_000 })),
+    ping: coalesce(() => engine.status(upstream.ping(), { deadlineMs: 10_000, isApart: true })),
     events,
     fleet,
     declarations,
@@ -148,8 +149,20 @@ export async function startProxy(
     leases.follow(signal),
   ];
   parts.pids.follow(events, signal);
+  let isFirst = true;
+  events.listen({
+    connected: () => {
+      forgetFacts(engine);
+      // At the start it was checked already. An Engine that came back may be another; what is wrong with it is said.
+      if (!isFirst)
+        void checkEngine(config, log).catch((error: unknown) =>
+          log.error("engine", { reason: reasonOf(error) }),
+        );
+      isFirst = false;
+    },
+  });
   const healthy = async () => {
-    await engine.status(upstream.probe(), { deadlineMs: 5_000 });
+    await engine.status(upstream.probe(), { deadlineMs: 5_000, isApart: true });
   };
   const watchdog = options.watchdog ?? { everyMs: 5_000, failures: 6 };
   const done = watch(healthy, watchdog, log, signal).then(async () => {

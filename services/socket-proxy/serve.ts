@@ -24,7 +24,7 @@ import {
   streamLogs,
   streamWait,
 } from "./streams.ts";
-import { requestIdHeader } from "./transport.ts";
+import { dropUnread, requestIdHeader } from "./transport.ts";
 import * as upstream from "./upstream.ts";
 import { checkContainer, surroundingsOf } from "./verification.ts";
 
@@ -258,4 +258,5 @@ function send(
     [requestIdHeader]: id,
   });
   response.end(request.method === "HEAD" ? undefined : body);
+  dropUnread(response);
 }

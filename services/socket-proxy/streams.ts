@@ -154,8 +154,8 @@ export async function streamAlerts(alerts: Alerts, exchange: Exchange): Promise<
   stop();
 }
 
-function write({ response }: Exchange, text: string, most: number): void {
+function write({ response, limit }: Exchange, text: string, most: number): void {
   if (response.destroyed || response.writableEnded) return;
-  if (response.writableLength > most) response.destroy();
+  if (response.writableLength > most || !limit.spend(Buffer.byteLength(text))) response.destroy();
   else response.write(text);
 }

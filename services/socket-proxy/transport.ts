@@ -18,6 +18,13 @@ const transportLimits = {
   /** And for no longer than this. */
   discardMs: 1_000,
   connections: 512,
+  /** Of them, those that come from elsewhere, or of which that is not known yet: they get a word, and no more. */
+  foreignConnections: 16,
+  foreignMs: 2_000,
+  /** Requests on one connection whose answers are not read yet. */
+  pipelined: 16,
+  /** An answer that its client does not read is given up after this long. Streams have bounds of their own. */
+  unreadMs: 30_000,
 } as const;
 
 /** Name of the response header with the request's id. */
@@ -69,6 +76,10 @@ export function createListener(client: Client, handlers: Handlers, source?: Sour
       const { socket } = request;
       const open = answering.get(socket) ?? new Set();
       answering.set(socket, open.add(response));
+      if (open.size > transportLimits.pipelined) {
+        socket.destroy();
+        return;
+      }
       response.on("close", () => open.delete(response));
       const answer = (isSource: boolean) => {
         if (finished.has(socket)) return;
@@ -87,12 +98,32 @@ export function createListener(client: Client, handlers: Handlers, source?: Sour
     sendDenial(request, response, handlers.refused(client, method, url, foreign()));
   };
   if (source) {
+    let strangers = 0;
     server.on("connection", (socket) => {
       const isSource = source(socket.remoteAddress);
       sources.set(socket, isSource);
-      if (typeof isSource !== "boolean") {
-        void isSource.then((settled) => sources.set(socket, settled));
+      if (isSource === true) return;
+      // They must not take the client's own places.
+      if (strangers >= transportLimits.foreignConnections) {
+        socket.destroy();
+        return;
       }
+      strangers += 1;
+      let isCounted = true;
+      const uncount = () => {
+        if (isCounted) strangers -= 1;
+        isCounted = false;
+      };
+      socket.on("close", uncount);
+      const late = setTimeout(() => socket.destroy(), transportLimits.foreignMs);
+      socket.on("close", () => clearTimeout(late));
+      if (isSource === false) return;
+      void isSource.then((settled) => {
+        sources.set(socket, settled);
+        if (!settled) return;
+        clearTimeout(late);
+        uncount();
+      });
     });
   }
   // Node drops headers beyond the limit in silence; one more lets the check below see them.
@@ -268,6 +299,13 @@ export function sendDenial(
 
 /** Connections whose last answer is a refusal: nothing behind it is a request any more, whatever it looks like. */
 const finished = new WeakSet<Duplex>();
+
+/** Gives up an answer that is complete and not read: it would be kept in memory for as long as its client likes. */
+export function dropUnread(response: http.ServerResponse): void {
+  if (response.writableFinished) return;
+  const late = setTimeout(() => response.destroy(), transportLimits.unreadMs).unref();
+  response.on("close", () => clearTimeout(late));
+}
 
 const layersOfForm = ["transport", "http"] as const;
 

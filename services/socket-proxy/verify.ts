@@ -209,6 +209,10 @@ function compareMounts(spec: ContainerSpec, container: JsonObject, image: JsonOb
     }),
   );
   const declared = asObject(image.Volumes);
+  // A volume that the image asks for must not lie on, above or below a place that the rendering says something of.
+  const own = [...wanted.keys(), ...Object.keys(spec.HostConfig.Tmpfs)];
+  const isApart = (path: string) =>
+    own.every((place) => place !== path && !isBelow(place, path) && !isBelow(path, place));
   const isRight = (item: unknown) => {
     const mount = asObject(item);
     const destination = asText(mount.Destination);
@@ -216,7 +220,8 @@ function compareMounts(spec: ContainerSpec, container: JsonObject, image: JsonOb
     if (!bind) {
       // An anonymous volume that the image itself asks for.
       const anonymous = mount.Type === "volume" && /^[0-9a-f]{64}$/.test(asText(mount.Name));
-      return anonymous && mount.Driver === "local" && Object.hasOwn(declared, destination);
+      const isAsked = Object.hasOwn(declared, destination) && isApart(destination);
+      return anonymous && mount.Driver === "local" && isAsked;
     }
     wanted.delete(destination);
     if (mount.RW !== bind.writable || !oneOf("", "rprivate")(mount.Propagation)) return false;
@@ -226,6 +231,10 @@ function compareMounts(spec: ContainerSpec, container: JsonObject, image: JsonOb
   };
   const right = asList(container.Mounts).map(isRight).every(Boolean);
   return right && wanted.size === 0 ? [] : ["Mounts"];
+}
+
+function isBelow(path: string, place: string): boolean {
+  return path.startsWith(`${place.replace(/\/$/, "")}/`);
 }
 
 function compareNetworks(spec: ContainerSpec, container: JsonObject): string[] {

@@ -347,7 +347,7 @@ describe("a bridge that is not ours to trust", () => {
       ["POST", `/containers/${id}/kill`],
       ["PUT", `/containers/${id}/archive?path=/`],
       ["POST", "/containers/prune"],
-      ["POST", "/containers/create"],
+      ["POST", "/images/create?fromSrc=-"],
       ["POST", `/containers/${id}/update`],
       ["POST", `/containers/${id}/attach`],
       ["POST", "/volumes/create"],

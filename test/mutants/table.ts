@@ -80,16 +80,16 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a body of a verb that takes none",
-    file: proxy("transport"),
-    find: 'if (!takesBody && body.toString("latin1") !== emptyObject) {',
-    replace: "if (!takesBody && body.length > 99) {",
+    file: proxy("proxy"),
+    find: "        if (body && !takesBody) checkRepeat(target, body);\n",
+    replace: "",
     tests: tests("bodies"),
   },
   {
     name: "a long body of a verb that takes none",
     file: proxy("transport"),
-    find: "if (!takesBody && length !== emptyObject.length) {",
-    replace: "if (!takesBody && length > 9_999) {",
+    find: "if (!takesBody && length > transportLimits.repeatedBytes) {",
+    replace: "if (!takesBody && length < 0) {",
     tests: tests("bodies", "connections"),
   },
   {

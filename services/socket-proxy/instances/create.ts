@@ -83,6 +83,8 @@ async function make(
       throw new EngineError("unusable", "the Engine made something else");
     }
     checkContainer(parts, spec, inspected, around);
+    // What went away while it was made, the Engine may have made anew in its own way.
+    checkSurroundings(parts, spec, await surroundingsOf(parts, spec));
     return own;
   } catch (error) {
     // A container of that name was there before: it is not ours to remove.
@@ -110,7 +112,8 @@ async function discard(
 ): Promise<void> {
   try {
     const left = made ?? (await findLeft(parts, spec));
-    if (!left) return;
+    // One that is under its lease is another create's.
+    if (!left || (!made && parts.leases.knows(left))) return;
     parts.leases.add(left, spec);
     await parts.leases.abort(left);
   } catch (error) {

@@ -31,13 +31,16 @@ export async function endInstance(
     readonly graceSeconds: number;
     readonly wasStarted: boolean;
     readonly isOver: boolean;
+    /** It is tried once more: its beginning is on record. */
+    readonly isAgain: boolean;
   },
 ): Promise<void> {
   const { engine, ended, audit } = parts;
   const { end, graceSeconds } = how;
   const { name, id, instance, agent } = own;
   const about = { client: instance.client, request: "lease", object: name, id, agent };
-  audit.note({ ...about, phase: "lease", verb: "remove", rule: end });
+  // Not required: an end takes rights away, and must not wait for a disk.
+  if (!how.isAgain) audit.note({ ...about, phase: "lease", verb: "remove", rule: end });
   if (how.wasStarted && !how.isOver) {
     const deadlineMs = graceSeconds * 1000 + stopReportMs;
     await unlessGone(engine.status(upstream.stopContainer(id, graceSeconds), { deadlineMs }));

@@ -17,7 +17,7 @@ export interface EndedInstance {
   readonly lastLog: string;
 }
 
-/** This many are kept, the newest. */
+/** This many are kept of each client, the newest. */
 const maxKept = 256;
 /** This long. */
 const keptMs = 60 * 60_000;
@@ -36,10 +36,11 @@ export class EndedInstances {
     // Order of a Map is the order of insertion: the first are the oldest.
     this.#kept.delete(ended.id);
     this.#kept.set(ended.id, { ended, at: this.#now() });
-    for (const [id, { at }] of this.#kept) {
-      if (this.#kept.size <= maxKept && this.#now() - at < keptMs) break;
-      this.#kept.delete(id);
-    }
+    for (const [id, { at }] of this.#kept) if (this.#now() - at >= keptMs) this.#kept.delete(id);
+    const own = [...this.#kept.keys()].filter(
+      (id) => this.#kept.get(id)?.ended.client === ended.client,
+    );
+    for (const id of own.slice(0, -maxKept)) this.#kept.delete(id);
   }
 
   /** By full id or name (of several the newest), for the client that made it. */

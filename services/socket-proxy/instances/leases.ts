@@ -39,6 +39,8 @@ interface Lease {
   starting: Promise<number> | undefined;
   exitedAt: number | undefined;
   retryAt: number;
+  /** Lists of looks up to this one may be older than what is known of it. */
+  since: number;
   /** Set once its end has begun. An end that failed is tried again, and nothing brings the lease back. */
   end: LeaseEnd | undefined;
   ending: Promise<void> | undefined;
@@ -82,7 +84,7 @@ export class Leases {
     this.#parts = parts;
     this.#now = parts.now ?? (() => performance.now());
     this.#wallClock = parts.wallClock ?? (() => Date.now());
-    parts.fleet.subscribe((containers) => void this.#see(containers));
+    parts.fleet.subscribe((containers, look) => void this.#see(containers, look));
   }
 
   /** How many instances there are. */
@@ -121,11 +123,17 @@ export class Leases {
     try {
       const status = await lease.starting;
       if (lease.state === states.waiting) lease.state = states.running;
+      lease.since = this.#parts.fleet.looks;
       return status;
     } catch (error) {
       lease.starting = undefined;
       throw error;
     }
+  }
+
+  /** Whether a container is under a lease. */
+  knows(own: OwnContainer): boolean {
+    return this.#leases.has(own.id);
   }
 
   /** Puts a container that was just made under its lease, where it is not yet. */
@@ -188,7 +196,8 @@ export class Leases {
     const now = this.#now();
     if (declared && !declared.has(lease.share.template)) return "declaration";
     if (now >= lease.endsAt) return "timeout";
-    if (lease.state === states.waiting && now >= lease.unstartedUntil) return "unstarted";
+    const isWaiting = lease.state === states.waiting && !lease.starting;
+    if (isWaiting && now >= lease.unstartedUntil) return "unstarted";
     if (lease.exitedAt !== undefined && now >= lease.exitedAt + exitedMs) return "exited";
     return undefined;
   }
@@ -212,6 +221,7 @@ export class Leases {
     const { own, state, graceSeconds } = lease;
     await endInstance(this.#parts, own, {
       end,
+      isAgain: lease.retryAt > 0,
       graceSeconds: Math.min(
         graceSeconds,
         end === "declaration" ? goneGraceSeconds : maxGraceSeconds,
@@ -225,13 +235,14 @@ export class Leases {
   }
 
   /** Takes in what the Engine lists: new instances (after a restart of the proxy), states, and what is gone. */
-  async #see(containers: readonly OwnContainer[]): Promise<void> {
+  async #see(containers: readonly OwnContainer[], look: number): Promise<void> {
     const leased = containers.filter(isLeased);
     for (const [id, lease] of this.#leases) {
+      if (look <= lease.since) continue;
       const own = leased.find((item) => item.id === id);
       if (own) this.#note(lease, String(own.entry.State ?? ""));
-      // What is being ended is forgotten when that is done; what was just made may be younger than the list.
-      else if (!lease.ending && lease.state !== states.waiting) this.#leases.delete(id);
+      // What is being ended is forgotten when that is done.
+      else if (!lease.ending) this.#leases.delete(id);
     }
     try {
       await Promise.all(
@@ -246,7 +257,9 @@ export class Leases {
 
   #note(lease: Lease, state: string): void {
     lease.state = state;
+    // An instance of the agent itself is brought back by the Engine after a crash.
     if (isOver(state)) lease.exitedAt ??= this.#now();
+    else lease.exitedAt = undefined;
   }
 
   async #takeOver(own: Leased): Promise<void> {
@@ -281,6 +294,7 @@ export class Leases {
       starting: undefined,
       exitedAt: undefined,
       retryAt: 0,
+      since: this.#parts.fleet.looks,
       end: undefined,
       ending: undefined,
     };

@@ -79,9 +79,9 @@ describe("T1: more than one request at once", () => {
       [200, 505],
     ],
     [
-      "32 in one piece, each by its own right",
-      (plain(list) + plain(exec)).repeat(16),
-      Array.from({ length: 32 }, (_, i) => (i % 2 === 0 ? 200 : 403)),
+      "16 in one piece, each by its own right",
+      (plain(list) + plain(exec)).repeat(8),
+      Array.from({ length: 16 }, (_, i) => (i % 2 === 0 ? 200 : 403)),
     ],
   ];
   it.each(cases)("T1: %s", async (_title, bytes, expected) => {
@@ -109,7 +109,7 @@ describe("T1: more than one request at once", () => {
       await stop();
       const records = harness.audit.length;
       const before = starts();
-      for (const pieces of [[bytes + hidden], [bytes, hidden], [bytes + hidden.repeat(20)]]) {
+      for (const pieces of [[bytes + hidden], [bytes, hidden], [bytes + hidden.repeat(10)]]) {
         const client = new RawClient(harness.port);
         for (const piece of pieces) client.send(piece);
         expect(await client.until(() => client.closed)).toBe(true);
@@ -211,7 +211,8 @@ describe("T1: connections that break, lag or go on for ever", () => {
     const server = createListener("c", {
       request: async (_client, request) => {
         begun += 1;
-        for await (const _part of request);
+        // Its end is a broken-off body, as it is for the handler that stands here otherwise.
+        await new Promise((resolve) => request.on("error", resolve).on("end", resolve).resume());
       },
       refused: (_client, _method, _target, denial) => {
         refused.push(denial.rule);

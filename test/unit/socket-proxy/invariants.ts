@@ -1,7 +1,8 @@
 import { expect } from "vitest";
 import { type Rule, rules } from "../../../services/socket-proxy/denial.ts";
 import type { Verb } from "../../../spec/grants.ts";
-import type { Harness } from "./harness.ts";
+import { Label } from "../../../spec/names.ts";
+import { eventually, type Harness } from "./harness.ts";
 import { outsideLanguage } from "./language.ts";
 
 /**
@@ -56,6 +57,13 @@ export async function settled(harness: Harness): Promise<void> {
     const actor = { ID: inspect.Id, Attributes: attributes };
     harness.engine.emit({ Type: "container", Action: "create", Actor: actor });
   }
+  await eventually(() =>
+    [...harness.engine.containers.values()].every(({ inspect }) => {
+      const { Labels = {} } = inspect.Config as { Labels?: Record<string, string> };
+      const { PidsLimit } = inspect.HostConfig as { PidsLimit?: number };
+      return Labels[Label.pids] === undefined || Labels[Label.pids] === String(PidsLimit);
+    }),
+  );
   await quiet(harness);
 }
 

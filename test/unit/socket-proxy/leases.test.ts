@@ -384,7 +384,7 @@ describe("an Engine that fails while a lease ends", () => {
       );
       // Not before the pause is over.
       await pass(4);
-      expect(run.audit.filter(({ phase }) => phase === "lease")).toHaveLength(again);
+      expect(run.audit.filter(({ phase }) => phase === "lease")).toHaveLength(1);
       await pass(1);
     }
     await turnsUntil(() => run.leases.count === 0);
