@@ -527,7 +527,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "an instance that nobody starts stays",
     file: proxy("instances/leases"),
-    find: 'if (lease.state === states.waiting && now >= lease.unstartedUntil) return "unstarted";',
+    find: 'if (isWaiting && now >= lease.unstartedUntil) return "unstarted";',
     replace: "",
     tests: tests("leases"),
   },
