@@ -86,19 +86,22 @@ export function comparable(answer: unknown): string[] {
       .replaceAll(id, "ID")
       .replaceAll(id.slice(0, 12), "ID")
       .replace(new RegExp(`(^|[/"])${name.replaceAll(".", "[.]")}(?=$|[/"])`, "g"), "$1NAME");
-  return leaves(inOneSpelling(inspected), "")
+  return leaves(inOneSpelling(inspected), "", own)
     .filter(([path]) => !different.some(([, pattern]) => pattern.test(path)))
     .map(([path, value]) => own(`${path} ${value}`))
     .sort();
 }
 
-function leaves(value: Value, path: string): [string, string][] {
-  const text = (item: Value) => JSON.stringify(item);
+/** @param own writes ids and names the same for both, before lists are sorted by what is in them */
+function leaves(value: Value, path: string, own: (text: string) => string): [string, string][] {
+  const text = (item: Value) => own(JSON.stringify(item));
   if (isList(value)) return [[path, value.map(text).sort().join(" ")]];
   if (value === null || typeof value !== "object") return [[path, text(value)]];
   const entries = Object.entries(value);
   if (entries.length === 0) return [[path, "{}"]];
-  return entries.flatMap(([key, member]) => leaves(member, path === "" ? key : `${path}.${key}`));
+  return entries.flatMap(([key, member]) =>
+    leaves(member, path === "" ? key : `${path}.${key}`, own),
+  );
 }
 
 function isList(value: Value): value is readonly Value[] {

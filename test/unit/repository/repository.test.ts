@@ -87,7 +87,8 @@ describe("the repository", () => {
     expect(
       ts.filter(
         (f) =>
-          /Path\.dockerSocket/.test(text(f)) && !/^(services\/socket-proxy|components|bench)\//.test(f),
+          /Path\.dockerSocket/.test(text(f)) &&
+          !/^(services\/socket-proxy|components|bench)\//.test(f),
       ),
     ).toEqual([]);
   });

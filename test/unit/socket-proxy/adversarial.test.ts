@@ -16,20 +16,6 @@ afterEach(() => {
   expect(outsideLanguage(harness.engine.recorded)).toEqual([]);
 });
 
-/** Requests to the Engine and refusals on record, since the last call. */
-function since(): { asked: string[]; denied: number; allowed: number } {
-  const asked = harness.engine.asked();
-  const decisions = harness.audit.filter(({ phase }) => phase === "decision");
-  const result = {
-    asked,
-    denied: decisions.filter(({ decision }) => decision === "deny").length,
-    allowed: decisions.filter(({ decision }) => decision === "allow").length,
-  };
-  harness.engine.recorded.length = 0;
-  harness.audit.length = 0;
-  return result;
-}
-
 describe("for any bytes from a client", () => {
   const word = fc.constantFrom(
     "containers",
@@ -127,17 +113,13 @@ describe("for any bytes from a client", () => {
     },
   );
 
-  it("the Engine gets members of the closed language, and none without an allowed request (I1, I2)", async () => {
+  // That no request goes out without one that was allowed (I2) is checked where every decision is seen: test/fuzz.
+  it("the Engine gets members of the closed language only (I1)", async () => {
     await fc.assert(
       fc.asyncProperty(bytes, async (sent) => {
-        since();
         await sendRaw(harness.port, sent, 30);
-        const outside = outsideLanguage(harness.engine.recorded);
-        const { asked, allowed } = since();
-        expect(outside).toEqual([]);
-        // Looking up a name comes before its decision; all else needs one.
-        const beyond = asked.filter((one) => one !== "GET /v1.41/containers/json");
-        if (allowed === 0) expect(beyond).toEqual([]);
+        expect(outsideLanguage(harness.engine.recorded)).toEqual([]);
+        harness.engine.recorded.length = 0;
       }),
       { numRuns: 250 },
     );
