@@ -2,8 +2,10 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { describe, expect, inject, it } from "vitest";
 import { Service } from "../../spec/names.ts";
-import { dockerHost, engine, inspect, until } from "../support/engine.ts";
+import { dockerHost, engine, type Inspected, inspect, until } from "../support/engine.ts";
+import { declareAgent, startInstance, waitingTemplate } from "../support/instances.ts";
 import { Person } from "../support/person.ts";
+import { type RealProxy, startRealProxy } from "../support/real-proxy.ts";
 import { root, Stack } from "../support/stack.ts";
 
 const stack = Stack.attach(inject("stack"));
@@ -20,6 +22,21 @@ async function berthEngine(verb: "start" | "stop"): Promise<void> {
     cwd: root,
     env,
   });
+}
+
+/** T11: the proxy is the same and the Engine a new one: the lease is known, the instance has ended, and the next can be made. */
+async function leaseSurvived(proxy: RealProxy, instance: string): Promise<void> {
+  try {
+    await until("the proxy to see the instance's end", async () => {
+      const { status, text } = await proxy.ask(`/containers/${instance}/json`);
+      return status === 200 && (JSON.parse(text) as Inspected).State.Status === "exited";
+    });
+    const again = await proxy.ask(`/containers/${instance}/start`, "POST");
+    expect([again.status, again.text]).toEqual([409, expect.stringContaining("[ended]")]);
+    await until("another instance", () => startInstance(proxy, "lal.nap", "x2"));
+  } finally {
+    await proxy.close();
+  }
 }
 
 describe.runIf(ours !== undefined)("an Engine that is stopped and started again", () => {
@@ -42,9 +59,14 @@ describe.runIf(ours !== undefined)("an Engine that is stopped and started again"
       .map((c) => c.Names[0]?.slice(1) ?? "");
     expect(asleep).toContain(stack.container("lal"));
 
+    const proxy = await startRealProxy("engine-restart");
+    await declareAgent(proxy, "lal", { templates: { nap: waitingTemplate(proxy.image) } });
+    const instance = await startInstance(proxy, "lal.nap", "x1");
+
     await berthEngine("stop");
     await berthEngine("start");
 
+    await leaseSurvived(proxy, instance);
     for (const part of [...Object.values(Service), "data"]) {
       await until(
         `${part} to run`,

@@ -86,7 +86,7 @@ const mayBeUnset = /:Propagation$|^container:Config:Volumes$/;
 function isNoAnswer(place: string, value: unknown): boolean {
   return (
     (/^container:Config:Labels:[^:]*$/.test(place) && typeof value !== "string") ||
-    (place.endsWith(":IPAMConfig") && typeof value !== "object")
+    (place.endsWith(":IPAMConfig") && (typeof value !== "object" || Array.isArray(value)))
   );
 }
 

@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { unhurriedGrants } from "./clients.ts";
 import { engineRoutes, targetOf } from "./engine-routes.ts";
 import { exec, head, json, say, start } from "./framing-cases.ts";
 import { type Harness, startHarness } from "./harness.ts";
@@ -14,7 +15,7 @@ const parts = '--b\r\nContent-Disposition: form-data; name="signal"\r\n\r\nKILL\
 let harness: Harness;
 let count = 0;
 beforeAll(async () => {
-  harness = await startHarness();
+  harness = await startHarness({ grants: unhurriedGrants() });
   harness.agent({
     network: "mattermost",
     templates: { review: { ...review, instances: { max: 64, timeoutSeconds: 300 } } },

@@ -2,6 +2,7 @@ import type http from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createListener } from "../../../services/socket-proxy/transport.ts";
+import { unhurriedGrants } from "./clients.ts";
 import { create, exec, head, json, list, start } from "./framing-cases.ts";
 import { eventually, type Harness, lalId, startHarness } from "./harness.ts";
 import { checkInvariants, settled, upstream } from "./invariants.ts";
@@ -9,7 +10,7 @@ import { exchange, RawClient, ruleOf } from "./raw.ts";
 
 let harness: Harness;
 beforeAll(async () => {
-  harness = await startHarness();
+  harness = await startHarness({ grants: unhurriedGrants() });
   harness.agent();
   await settled(harness);
 });

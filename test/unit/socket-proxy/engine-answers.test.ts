@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Engine } from "../../../services/socket-proxy/engine.ts";
 import { denialOf } from "../../../services/socket-proxy/engine-error.ts";
 import { listContainers } from "../../../services/socket-proxy/upstream.ts";
+import { unhurriedGrants } from "./clients.ts";
 import { eventually, type Harness, startHarness } from "./harness.ts";
 import { checkInvariants, settled } from "./invariants.ts";
 import { ruleOf } from "./raw.ts";
@@ -14,7 +15,7 @@ const canary = "canary: /var/lib/docker of another stack";
 
 let harness: Harness;
 beforeAll(async () => {
-  harness = await startHarness();
+  harness = await startHarness({ grants: unhurriedGrants() });
   harness.agent({
     network: "mattermost",
     templates: { review: { ...review, instances: { max: 64, timeoutSeconds: 300 } } },

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Rule, rules } from "../../../services/socket-proxy/denial.ts";
+import { unhurriedGrants } from "./clients.ts";
 import { headCases, lengthCases, type RawCase } from "./framing-cases.ts";
 import { type Harness, startHarness } from "./harness.ts";
 import { checkInvariants, settled, upstream } from "./invariants.ts";
@@ -8,7 +9,7 @@ import { review } from "./templates.ts";
 
 let harness: Harness;
 beforeAll(async () => {
-  harness = await startHarness();
+  harness = await startHarness({ grants: unhurriedGrants() });
   harness.agent({ templates: { review } });
   await settled(harness);
 });

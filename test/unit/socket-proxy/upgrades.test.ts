@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { unhurriedGrants } from "./clients.ts";
 import { engineRoutes, targetOf } from "./engine-routes.ts";
 import { head, start } from "./framing-cases.ts";
 import { type Harness, lalId, startHarness } from "./harness.ts";
@@ -7,7 +8,7 @@ import { exchange, RawClient, ruleOf } from "./raw.ts";
 
 let harness: Harness;
 beforeAll(async () => {
-  harness = await startHarness();
+  harness = await startHarness({ grants: unhurriedGrants() });
   harness.agent();
   await settled(harness);
 });
