@@ -48,7 +48,9 @@ function essence(value: unknown, key = ""): unknown {
   if (value === null || value === "" || value === 0 || value === false) return undefined;
   if (Array.isArray(value)) {
     if (value.length === 0 && !key.endsWith("Paths")) return undefined;
-    return value.map((item: unknown) => essence(item) ?? item);
+    const items = value.map((item: unknown) => essence(item) ?? item);
+    // The docker command keeps them in a map, and writes them in any order.
+    return key === "Binds" ? items.sort() : items;
   }
   if (typeof value !== "object") return value;
   const members = Object.entries(value)
