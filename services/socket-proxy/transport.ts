@@ -286,11 +286,12 @@ export function sendDenial(
     ...(isOpen ? {} : { connection: "close" }),
   });
   const text = request.method === "HEAD" ? "" : body;
-  if (isOpen) {
+  if (!isOpen) finished.add(request.socket);
+  // Head and text in one piece where nothing is to be thrown away: Node closes some connections right behind the head.
+  if (isOpen || isBodyless(request)) {
     response.end(text);
     return;
   }
-  finished.add(request.socket);
   // The end of the answer closes the connection: a client that is still writing then would not get to read it.
   response.flushHeaders();
   if (text.length > 0) response.write(text);
@@ -310,12 +311,12 @@ export function dropUnread(response: http.ServerResponse): void {
 const layersOfForm = ["transport", "http"] as const;
 
 /** Whether nothing can follow the head of a request but the next request. */
-function isCleanlyFramed({ headers, httpVersion }: http.IncomingMessage): boolean {
-  return (
-    httpVersion === "1.1" &&
-    headers["transfer-encoding"] === undefined &&
-    (headers["content-length"] ?? "0") === "0"
-  );
+function isCleanlyFramed(request: http.IncomingMessage): boolean {
+  return request.httpVersion === "1.1" && isBodyless(request);
+}
+
+function isBodyless({ headers }: http.IncomingMessage): boolean {
+  return headers["transfer-encoding"] === undefined && (headers["content-length"] ?? "0") === "0";
 }
 
 /** Throws away what is left of a request's body, as far as is bearable, and says when that is over. */

@@ -137,7 +137,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what follows a badly framed request is carried out",
     file: proxy("transport"),
-    find: "  finished.add(request.socket);\n",
+    find: "  if (!isOpen) finished.add(request.socket);\n",
     replace: "",
     tests: tests("connections"),
   },

@@ -23,8 +23,9 @@ export function workerTemplate(image: string, changes: Partial<Template> = {}): 
 /** One that says `ready` on both streams, nothing until SIGTERM, then `bye`, and exits with 7. */
 export function waitingTemplate(image: string, changes: Partial<Template> = {}): Template {
   const program =
-    "console.log('ready'); console.error('ready, too'); setInterval(() => {}, 1000);" +
-    "process.on('SIGTERM', () => { console.log('bye'); process.exitCode = 7; process.exit(); })";
+    // Before the first word: whoever hears it may stop the program at once.
+    "process.on('SIGTERM', () => { console.log('bye'); process.exitCode = 7; process.exit(); });" +
+    "console.log('ready'); console.error('ready, too'); setInterval(() => {}, 1000)";
   return workerTemplate(image, { command: [node, "-e", program], parameters: {}, ...changes });
 }
 

@@ -52,11 +52,11 @@ export interface RealProxy {
 
 /** Runs until SIGTERM, then exits 7; says what its own limits are. */
 const sleeper = `
+  process.on("SIGTERM", () => process.exit(7));
   const fs = require("node:fs");
   const first = (...paths) => paths.map((p) => { try { return fs.readFileSync(p, "utf8").trim() } catch { return "" } }).find(Boolean);
   console.log("pids.max " + first("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"));
   console.error("to standard error");
-  process.on("SIGTERM", () => process.exit(7));
   setInterval(() => {}, 1000);
 `;
 
