@@ -227,4 +227,22 @@ describe("log frames", () => {
       expect(await ends(head)).toBe(true);
     }
   });
+
+  it("a head is looked at behind each frame, wherever the frame was cut", async () => {
+    const frame = [1, 0, 0, 0, 0, 0, 0, 2, 65, 66];
+    for (const bad of [0, 3]) {
+      const bytes = Buffer.from([...frame, ...frame, bad, 0, 0, 0, 0, 0, 0, 1, 65]);
+      for (const size of [1, 5, bytes.length]) {
+        const frames = new LogFrames();
+        const failed = new Promise<boolean>((resolve) => {
+          frames.on("error", () => resolve(true));
+          frames.on("end", () => resolve(false));
+        });
+        frames.resume();
+        for (let at = 0; at < bytes.length; at += size) frames.write(bytes.subarray(at, at + size));
+        frames.end();
+        expect(await failed).toBe(true);
+      }
+    }
+  });
 });
