@@ -1,6 +1,14 @@
 import { BlockList, isIP } from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+import { flag, json, list, text, whole } from "./config-rules.ts";
+import {
+  conflictsOfSecrets,
+  resolveSecrets,
+  type SecretsConfig,
+  secretsMembers,
+  secretsSchema,
+} from "./config-secrets.ts";
 import { channelPattern, userPattern } from "./spec/declaration-check.ts";
 import type { InstanceQuotas, Suspension } from "./spec/grants.ts";
 import { stackNamePattern } from "./spec/names.ts";
@@ -29,28 +37,8 @@ export interface StackConfig {
   /** What differs from the defaults of spec/grants.ts. */
   readonly instanceQuotas: Partial<InstanceQuotas>;
   readonly suspension: Partial<Suspension>;
+  readonly secrets: SecretsConfig;
 }
-
-/** Pulumi hands every value over as text; anything but a text is in it as JSON. */
-const json = <T extends z.ZodType>(schema: T) =>
-  z.preprocess((value) => {
-    if (typeof value !== "string") return value;
-    try {
-      return JSON.parse(value) as unknown;
-    } catch {
-      return value;
-    }
-  }, schema);
-
-const text = (pattern: RegExp, wanted: string) =>
-  z.string(`must be ${wanted}`).regex(pattern, `must be ${wanted}`);
-const flag = json(z.boolean("must be true or false")).default(false);
-const whole = (least: number, most: number) => {
-  const wanted = `must be a whole number from ${least} to ${most}`;
-  return z.int(wanted).min(least, wanted).max(most, wanted);
-};
-const list = (pattern: RegExp, wanted: string) =>
-  json(z.array(text(pattern, wanted), `must be a list, each item ${wanted}`));
 
 /** Host names; an address, whose last part is all digits, is none. */
 const hostPattern =
@@ -77,6 +65,7 @@ const suspensionMembers = {
 const members: Readonly<Record<string, object>> = {
   instanceQuotas: quotaMembers,
   suspension: suspensionMembers,
+  secrets: secretsMembers,
 };
 
 function isSize(text: string): boolean {
@@ -123,6 +112,7 @@ const schema = z.strictObject({
   suspension: json(
     z.strictObject(suspensionMembers, "must be an object like { denials: 20, seconds: 60 }"),
   ).default({}),
+  secrets: json(secretsSchema).prefault({}),
 });
 
 /** Names of all keys, without their namespace. */
@@ -187,6 +177,7 @@ function resolve(
     privateEgress: [...new Set(raw.privateEgress)].sort(),
     instanceQuotas: inEngineUnits(raw.instanceQuotas),
     suspension: defined(raw.suspension),
+    secrets: resolveSecrets(raw.secrets),
   };
 }
 
@@ -228,7 +219,7 @@ function conflicts(raw: Raw): string[] {
       `berth:bindAddress: ${raw.bindAddress} is reachable from outside; use 127.0.0.1 or a private address, or say berth:allowPublicBind: true`,
     );
   }
-  return found;
+  return [...found, ...conflictsOfSecrets(raw)];
 }
 
 /** Loopback, private, shared (CGNAT, Tailscale) and link-local addresses. */

@@ -14,6 +14,7 @@ import { Networks } from "./components/networks.ts";
 import { Postgres } from "./components/postgres.ts";
 import { SecretStore } from "./components/secret-store.ts";
 import { SocketProxy } from "./components/socket-proxy.ts";
+import { checkVaults } from "./components/vault-check.ts";
 import type { StackConfig } from "./config.ts";
 import { imageReference } from "./images/catalog.ts";
 import { serviceImages } from "./images/recipes.ts";
@@ -21,6 +22,8 @@ import type { Declaration } from "./spec/declaration.ts";
 import { type GrantsDocument, renderGrants } from "./spec/grants.ts";
 import { Service } from "./spec/names.ts";
 import { type Policy, policyOf, problemsOfQuotas } from "./spec/policy.ts";
+import { parseReference } from "./spec/references.ts";
+import { referencesIn } from "./spec/secrets.ts";
 
 /** What the stack gives to those who use it. */
 export interface Outputs {
@@ -49,6 +52,8 @@ export function program(
   const declarations = fleet.map((agent) => toDeclaration(agent, { stack: config.stack, images }));
   const grants = renderGrants({ stack: config.instanceQuotas, suspension: config.suspension });
   refuseSmallQuotas(config, grants, declarations);
+  refuseReferences(config, declarations);
+  void checkVaults(config.secrets, declarations);
   const { stack, bindAddress, protectData, team, operators } = config;
   const opts = { providers: [engineProvider(config.dockerHost)] };
   const imageOf = (service: Service) => images(serviceImages[service]);
@@ -124,6 +129,7 @@ export function program(
       network: networks.mattermost,
       egress: networks.egress,
       tokens: adminBridge.tokens,
+      ...storeEgressOf(config),
     },
     opts,
   );
@@ -132,6 +138,7 @@ export function program(
     {
       stack,
       image: imageOf(Service.secretStore),
+      secrets: config.secrets,
       ...(config.secretsDirectory ? { secretsDirectory: config.secretsDirectory } : {}),
     },
     opts,
@@ -151,6 +158,35 @@ export function program(
     agents: fleet.map((agent) => agent.name),
     socketProxy: policyOf(grants, declarations),
   };
+}
+
+/** Where the secret store may go; it goes nowhere unless values come from 1Password. */
+function storeEgressOf({ secrets }: StackConfig) {
+  if (secrets.provider !== "onepassword") return {};
+  const { hosts, connectUrl } = secrets;
+  // The operator's own server is likely to be on a private network.
+  const privateHosts = connectUrl === undefined ? [] : [new URL(connectUrl).hostname];
+  return { storeEgress: { hosts, privateHosts } };
+}
+
+/** A reference that no source of this stack resolves would only show when its agent waits for the value. */
+function refuseReferences(config: StackConfig, declarations: readonly Declaration[]): void {
+  const { provider, development } = config.secrets;
+  const lines = declarations.flatMap((declaration) =>
+    referencesIn(declaration).flatMap(({ place, reference }) => {
+      const { scheme } = parseReference(reference);
+      if (scheme === "op" ? provider === "onepassword" : development) return [];
+      const cure =
+        scheme === "op"
+          ? 'needs berth:secrets: { "provider": "onepassword" }'
+          : `is for development only; write op://, or set "development": true in berth:secrets`;
+      return [`  - agents/${declaration.name}.ts: ${place}: "${reference}" ${cure}`];
+    }),
+  );
+  if (lines.length === 0) return;
+  throw new pulumi.RunError(
+    `References that Pulumi.${config.stack}.yaml gives no value for:\n${lines.join("\n")}`,
+  );
 }
 
 /** A name that moves must be wanted twice: in the agent's file and in the stack's config. */

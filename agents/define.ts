@@ -10,9 +10,11 @@ import {
 } from "../spec/declaration.ts";
 import { checkDeclaration, imagePattern } from "../spec/declaration-check.ts";
 import type { Preset } from "../spec/presets.ts";
+import { AgentError } from "./error.ts";
 import { problemsOfFleet } from "./fleet-check.ts";
 import { agentImages, defaultImage, isMoving, problemOfImage, standIn } from "./images.ts";
 import { limitsOf, type Resources } from "./resources.ts";
+import { type SecretsInput, secretInInputWords, secretsOf } from "./secrets.ts";
 import {
   type InstancesInput,
   instancesOf,
@@ -23,10 +25,12 @@ import {
   withImages,
 } from "./templates.ts";
 
+export { AgentError } from "./error.ts";
 export { agentImages, defaultImage } from "./images.ts";
+export { jsonTemplate, secret } from "./secrets.ts";
 
 /** What an agent's file says. What it leaves out has the default named here. */
-export interface AgentInput {
+export interface AgentInput extends SecretsInput {
   /** Container, volumes, bot and socket directory: 2 to 31 of `a-z`, `0-9`, `-`, a letter first. */
   readonly name: string;
   /** `local`: no container; the operator runs the program against the agent's socket. @default "docker" */
@@ -51,8 +55,6 @@ export interface AgentInput {
   readonly network?: AgentNetwork;
   /** Hosts that it may reach through the gateway: `host`, `*.suffix`, either with `:port` (else 443). @default none */
   readonly egress?: readonly string[];
-  /** Environment name → secret reference, never a value. @default none */
-  readonly secrets?: Readonly<Record<string, string>>;
   /** `retain`: the workspace stays on the host when the agent goes. @default true */
   readonly workspace?: { readonly retain?: boolean };
   /** Further containers of the agent itself, made on demand. @default none */
@@ -65,15 +67,6 @@ export interface AgentInput {
 
 /** A checked agent with every default filled in; its image is still as written. */
 export type Agent = Omit<Declaration, "version" | "stack">;
-
-/** Wrong input in an agent's file or in the list. Its message lists everything wrong; a stack trace would not help. */
-export class AgentError extends Error {
-  override readonly name = "AgentError";
-
-  constructor(file: string, problems: readonly string[]) {
-    super(`Fix ${file}:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`);
-  }
-}
 
 /**
  * Checks an agent and fills in what it leaves out. Pure; the result is frozen.
@@ -166,7 +159,7 @@ function completed(
     },
     network,
     egress: sorted(input.egress ?? []),
-    secrets: input.secrets ?? {},
+    ...secretsOf(input),
     workspace: { ...workspace, retain: workspace.retain ?? true },
     ...(input.instances === undefined ? {} : { instances: instancesOf(input.instances, problems) }),
     ...(read.templates ? { templates: read.templates } : {}),
@@ -213,6 +206,9 @@ const inputKeys: Readonly<Record<keyof AgentInput, true>> = {
   network: true,
   egress: true,
   secrets: true,
+  vaults: true,
+  configFiles: true,
+  endpoints: true,
   workspace: true,
   instances: true,
   workers: true,
@@ -227,7 +223,7 @@ function unknownKeys(input: AgentInput): string[] {
 
 /** A problem of the declaration, in the words of the agent's file. Limits have problems of their own. */
 function inInputWords(problem: string, written: ReadTemplates["written"]): string {
-  return templateInInputWords(problem, written)
+  return templateInInputWords(secretInInputWords(problem), written)
     .replace(/^limits\.memoryBytes/, "resources.memory (bytes)")
     .replace(/^limits\.nanoCpus/, "resources.cpus (billionths)")
     .replace(/^limits\.tmpBytes/, "resources.tmp (bytes)")

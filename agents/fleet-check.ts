@@ -1,12 +1,17 @@
 import type { Access, Chat } from "../spec/declaration.ts";
+import { itemOf, parseReference } from "../spec/references.ts";
+import { referencesIn, type WithReferences } from "../spec/secrets.ts";
 
 /** What the checks between agents read of each. */
-interface Member {
+interface Member extends WithReferences {
   readonly name: string;
   readonly chat: Chat;
 }
 
-/** What is wrong between agents that are each right: equal names, and loops of agents that answer each other. */
+/**
+ * What is wrong between agents that are each right: equal names, loops of agents that answer each other, and items of 1Password
+ * that two of them name: an agent's secrets are its own.
+ */
 export function problemsOfFleet(agents: readonly Member[]): string[] {
   const names = agents.map((agent) => agent.name);
   const repeated = [...new Set(names.filter((name, i) => names.indexOf(name) !== i))].sort();
@@ -16,7 +21,28 @@ export function problemsOfFleet(agents: readonly Member[]): string[] {
       (loop) =>
         `${loop.join(" and ")} would answer each other without end: each answers every message (chat.trigger "all") of the other in a channel that both are in; give one trigger "mention", other channels, or access that leaves the other out`,
     ),
+    ...sharedItems(agents).map(
+      ({ item, names }) =>
+        `${names.join(" and ")} name the same item "${item}": give each its own, so that each has its own rights and can be rotated alone`,
+    ),
   ];
+}
+
+/** Items that more than one agent's references name, sorted. */
+function sharedItems(agents: readonly Member[]): { item: string; names: string[] }[] {
+  const users = new Map<string, Set<string>>();
+  for (const agent of agents) {
+    for (const { reference } of referencesIn(agent)) {
+      const parsed = parseReference(reference);
+      if (parsed.scheme !== "op") continue;
+      const item = itemOf(parsed);
+      users.set(item, (users.get(item) ?? new Set()).add(agent.name));
+    }
+  }
+  return [...users]
+    .filter(([, names]) => names.size > 1)
+    .map(([item, names]) => ({ item, names: [...names].sort() }))
+    .sort((a, b) => (a.item < b.item ? -1 : 1));
 }
 
 /** Sets of agents of which each hears itself by way of the others, sorted; each agent is in one at most. */

@@ -33,6 +33,7 @@ export interface ContainerSpec {
     readonly MemorySwap: number;
     readonly NanoCpus: number;
     readonly PidsLimit: number;
+    readonly Ulimits: readonly Ulimit[];
     readonly ShmSize: number;
     readonly Init: boolean;
     readonly IpcMode: "private";
@@ -44,6 +45,13 @@ export interface ContainerSpec {
   };
   /** Network → aliases. Empty: `NetworkMode` alone decides. */
   readonly Networks: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A limit of `setrlimit(2)` by its name in lower case, without `RLIMIT_`. */
+export interface Ulimit {
+  readonly Name: string;
+  readonly Soft: number;
+  readonly Hard: number;
 }
 
 /** Capabilities that a service may get back (requirement C5). Agents get none. */
@@ -72,6 +80,9 @@ const logConfig = { Type: "json-file", Config: { "max-file": "3", "max-size": "1
 /** Default Docker shared memory; set, so that a daemon's default cannot change it. */
 const shmSize = 64 * MiB;
 
+/** No core dumps: one would write a process's memory, secrets with it, to a disk. */
+const ulimits: readonly Ulimit[] = [{ Name: "core", Soft: 0, Hard: 0 }];
+
 /** What the parts of a container that no caller may choose look like. */
 function hardened(limits: Limits, capabilities: readonly Capability[]) {
   return {
@@ -81,9 +92,11 @@ function hardened(limits: Limits, capabilities: readonly Capability[]) {
     SecurityOpt: ["no-new-privileges:true"],
     ReadonlyRootfs: true,
     Memory: limits.memoryBytes,
+    // Both together: what is beyond the memory is swap, so there is none.
     MemorySwap: limits.memoryBytes,
     NanoCpus: limits.nanoCpus,
     PidsLimit: limits.pids,
+    Ulimits: ulimits,
     ShmSize: shmSize,
     Init: true,
     IpcMode: "private",

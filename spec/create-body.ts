@@ -43,6 +43,7 @@ export function createBody(spec: ContainerSpec): CreateBody {
       MemorySwap: host.MemorySwap,
       NanoCpus: host.NanoCpus,
       PidsLimit: host.PidsLimit,
+      Ulimits: host.Ulimits.map((limit) => ({ ...limit })),
       ShmSize: host.ShmSize,
       Init: host.Init,
       IpcMode: host.IpcMode,

@@ -6,8 +6,8 @@ import {
   templateNamePattern,
 } from "./names.ts";
 import { problemOfPattern, readPattern } from "./pattern.ts";
-import { problemOfReference } from "./references.ts";
 import { isRecord, list, object, oneOf, type Rule, record, text, whole } from "./rules.ts";
+import { optionalSecretMembers, problemsOfSecrets, secretRules } from "./secrets-check.ts";
 
 /** User names of Mattermost. */
 export const userPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
@@ -27,8 +27,6 @@ export const movingImagePattern =
  * (`LD_PRELOAD`, `NODE_OPTIONS`, `GIT_…`): a list of those would never be whole.
  */
 export const parameterPattern = /^TASK_[A-Z0-9_]{1,48}$/;
-/** Names of environment variables. */
-export const environmentPattern = /^[A-Z][A-Z0-9_]{0,63}$/;
 
 const argument: Rule = (value) =>
   typeof value === "string" && value.length > 0 && value.length <= 4096 && !value.includes("\0")
@@ -40,16 +38,6 @@ const program: Rule = (value) => {
     return [": must be { acp: [...] } or { command: [...] }"];
   }
   return object({ [keys[0]]: list(argument, 1, 64) })(value);
-};
-const secrets: Rule = (value) => {
-  if (!isRecord(value)) return [": must be an object"];
-  return Object.entries(value).flatMap(([key, reference]) => {
-    const problem = problemOfReference(reference);
-    return [
-      ...(environmentPattern.test(key) ? [] : [`.${key}: must be a name like API_TOKEN`]),
-      ...(problem ? [`.${key}: ${problem}`] : []),
-    ];
-  });
 };
 const name: Rule = (value) => {
   const wrong = text(agentNamePattern, "2 to 31 of a-z, 0-9, -, a letter first")(value);
@@ -152,13 +140,13 @@ const rules: Record<string, Rule> = {
   egress: list(
     text(egressPattern, "a host like api.example.com, *.example.com or example.com:8443"),
   ),
-  secrets,
+  ...secretRules,
   workspace: object({ retain: flag }),
   instances,
   templates,
 };
 
-const optional = ["allowMovingTag", "instances", "templates"];
+const optional = ["allowMovingTag", "instances", "templates", ...optionalSecretMembers];
 
 /** The same, where the declaration says itself that its image may move. */
 const rulesForMovingTag: Record<string, Rule> = {
@@ -170,9 +158,12 @@ const rulesForMovingTag: Record<string, Rule> = {
 export function checkDeclaration(value: unknown): string[] {
   const mayMove = isRecord(value) && value.allowMovingTag === true;
   const found = object(mayMove ? rulesForMovingTag : rules, optional)(value);
-  return [...found, ...withoutGateway(value), ...withoutContainer(value)].map((problem) =>
-    problem.replace(/^[.:]\s*/, ""),
-  );
+  return [
+    ...found,
+    ...problemsOfSecrets(value),
+    ...withoutGateway(value),
+    ...withoutContainer(value),
+  ].map((problem) => problem.replace(/^[.:]\s*/, ""));
 }
 
 /** An agent without a gateway has none to share. */

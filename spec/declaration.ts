@@ -1,6 +1,7 @@
 import { canonicalJson, hashOf, type Json } from "./canonical.ts";
 import { checkDeclaration } from "./declaration-check.ts";
 import type { Limits } from "./presets.ts";
+import type { ConfigFile, DeclaredSecret, Endpoint } from "./secrets.ts";
 
 /** Largest declaration that is accepted, in bytes of canonical JSON. */
 export const maxDeclarationBytes = 16 * 1024;
@@ -89,8 +90,14 @@ export interface Declaration {
   readonly network: AgentNetwork;
   /** `host`, `*.suffix`, either with `:port`; without a port: 443. Sorted. */
   readonly egress: readonly string[];
-  /** Environment name → reference (`op://…`, `file:…`, `env:…`, `generated:…`). */
-  readonly secrets: Readonly<Record<string, string>>;
+  /** Environment name → reference (`op://…`, `file:…`, `env:…`, `generated:…`) and how its value is delivered. */
+  readonly secrets: Readonly<Record<string, DeclaredSecret>>;
+  /** Vaults (`vault`) and items (`vault/item`) that the `op://` references may name. Sorted. Absent: none. */
+  readonly vaults?: readonly string[];
+  /** JSON files that are rendered for the agent, by name. Absent: none. */
+  readonly configFiles?: Readonly<Record<string, ConfigFile>>;
+  /** Services behind the gateway, which adds the credentials, by name. Absent: none. */
+  readonly endpoints?: Readonly<Record<string, Endpoint>>;
   readonly workspace: { readonly retain: boolean };
   /** Further containers of the agent itself. Absent: none. */
   readonly instances?: InstanceLimits;

@@ -36,6 +36,14 @@ export const templateNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
 export const instanceNamePattern = /^[a-z0-9][a-z0-9-]{0,30}$/;
 /** Names of the socket proxy's clients: listeners and directories are called after them. */
 export const clientNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
+/** Names of environment variables, and so of secrets. */
+export const environmentPattern = /^[A-Z][A-Z0-9_]{0,63}$/;
+/** Names of an agent's config files. */
+export const configFileNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+/** Files of the secret store's own in the directory of an agent's config files. */
+export const reservedConfigFiles: readonly string[] = ["generation", "status.json"];
+/** Names of an agent's endpoints. */
+export const endpointNamePattern = /^[a-z][a-z0-9-]{0,30}$/;
 /** The template that every agent has: the agent itself. */
 export const ownTemplate = "agent";
 /** Names that the platform itself uses in Mattermost or on the networks; no agent may take one. */
@@ -95,6 +103,14 @@ export function instanceName(stack: string, template: string, instance: string):
   return `${objectName(stack, template)}.${instance}`;
 }
 
+/** Variable in which an agent's program finds the URL of an endpoint: `ENDPOINT_BIG_MODEL_URL`. */
+export function endpointVariable(endpoint: string): string {
+  return `ENDPOINT_${endpoint.toUpperCase().replaceAll("-", "_")}_URL`;
+}
+
+/** Variable in which an agent's program finds the directory of its config files. */
+export const configVariable = "BERTH_CONFIG_DIRECTORY";
+
 /** Host directory of a stack's sockets. On RAM; the toolchain makes the parent 0700. */
 export function runDirectory(stack: string): string {
   return `/run/berth/${stack}`;
@@ -105,6 +121,17 @@ export function agentDirectory(stack: string, agent: string): string {
   return `${runDirectory(stack)}/agents/${agent}`;
 }
 
+/** Host directory with a directory of the secret store's socket for each of its clients; or one client's. */
+export function storeDirectory(stack: string, client?: string): string {
+  const all = `${runDirectory(stack)}/store`;
+  return client === undefined ? all : `${all}/${client}`;
+}
+
+/** Host directory of the socket that is the secret store's own way out. */
+export function storeEgressDirectory(stack: string): string {
+  return `${runDirectory(stack)}/store-egress`;
+}
+
 /** Paths inside containers. */
 export const Path = {
   /** Where an agent sees its own socket directory. */
@@ -113,6 +140,8 @@ export const Path = {
   gatewaySocket: "/run/berth/gateway.sock",
   /** Secret files of an agent, one a name. */
   agentSecrets: "/run/berth/secrets",
+  /** Rendered config files of an agent, one a name. */
+  agentConfig: "/run/berth/config",
   /** The bot token of an agent that talks to Mattermost itself (`network: "mattermost"`). */
   botToken: "/run/berth/bot-token",
   workspace: "/workspace",
@@ -120,6 +149,13 @@ export const Path = {
   agentsRun: "/run/berth/agents",
   /** Where the secret store keeps what it must find again after a restart; nobody else mounts it. */
   secretStoreRun: "/run/berth/secret-store",
+  /** In the secret store: the directories of its clients' sockets. In a client: its own of them. */
+  storeRun: "/run/berth/store",
+  /** Where a client of the secret store finds its own socket. */
+  storeSocket: "/run/berth/store/store.sock",
+  /** Where gateway and secret store have the socket of the store's own way out. */
+  storeEgressRun: "/run/berth/store-egress",
+  storeEgressSocket: "/run/berth/store-egress/gateway.sock",
   /** Where the socket proxy sees the directories of its unix-socket clients. */
   proxyRun: "/run/berth/proxy",
   /** Where the socket proxy keeps its audit; nobody else mounts it. */

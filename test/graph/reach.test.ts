@@ -48,6 +48,20 @@ describe("law 8, least reach, over any fleet", () => {
       ]);
     }));
 
+  it("of the secret store's sockets a client mounts its own one's directory, read-only, and nobody else any", () =>
+    each((_, containers) => {
+      const mounts = containers.flatMap((container) =>
+        bindsOf(container)
+          .filter((bind) => /^\/run\/berth\/dev(\/store(\/.*)?)?$/.test(bind.hostPath ?? ""))
+          .map((bind) => `${container.name} ${bind.hostPath} ${bind.readOnly ? "ro" : "rw"}`),
+      );
+      expect(mounts.sort()).toEqual([
+        "admin-bridge /run/berth/dev/store/admin-bridge ro",
+        "egress-gateway /run/berth/dev/store/egress-gateway ro",
+        "secret-store /run/berth/dev/store rw",
+      ]);
+    }));
+
   it("A16: no volume of an agent is mounted by another container", () =>
     each((_, containers) => {
       const users = new Map<string, string[]>();
@@ -60,6 +74,37 @@ describe("law 8, least reach, over any fleet", () => {
       for (const [source, names] of users)
         if (names.some((name) => agents.includes(name))) expect(names, source).toHaveLength(1);
     }));
+
+  it("the secret store's own way out is there for 1Password only, and goes where the config says", async () => {
+    const seen = async (secrets: Readonly<Record<string, unknown>>) => {
+      const graph = await graphWith([], { secrets: { check: false, ...secrets } });
+      return ofType(graph, "Container").flatMap((container) => [
+        ...bindsOf(container)
+          .filter((bind) => bind.hostPath === "/run/berth/dev/store-egress")
+          .map((bind) => `${container.name} ${bind.containerPath} ${bind.readOnly ? "ro" : "rw"}`),
+        ...(container.inputs.envs as readonly string[]).filter((line) =>
+          /^BERTH_STORE_/.test(line),
+        ),
+      ]);
+    };
+    const mounts = [
+      "egress-gateway /run/berth/store-egress rw",
+      "secret-store /run/berth/store-egress ro",
+    ];
+    expect(await seen({ provider: "development" })).toEqual([]);
+    expect((await seen({ provider: "onepassword" })).sort()).toEqual([
+      "BERTH_STORE_EGRESS=*.1password.ca,*.1password.com,*.1password.eu",
+      "BERTH_STORE_PRIVATE=",
+      ...mounts,
+    ]);
+    const connectUrl = "http://connect.corp.example:8080";
+    const own = await seen({ provider: "onepassword", via: "connect", connectUrl });
+    expect(own.sort()).toEqual([
+      "BERTH_STORE_EGRESS=connect.corp.example:8080",
+      "BERTH_STORE_PRIVATE=connect.corp.example",
+      ...mounts,
+    ]);
+  });
 
   it("an agent has no host path but its own socket directory, read-only, and no network but a declared one", () =>
     each((graph, containers) => {

@@ -19,6 +19,9 @@ export function imageOf(name: string): string {
   return `localhost/berth/${name}:0123456789ab`;
 }
 
+/** Accepts every reference, as random fleets have them. */
+const secrets = { provider: "onepassword", development: true, check: false };
+
 /** The program's graph with these agents. `config` holds keys without their namespace. */
 export function graphWith(
   agents: readonly Agent[],
@@ -27,7 +30,7 @@ export function graphWith(
 ): Promise<Graph> {
   const stack = options.stack ?? "dev";
   const raw = Object.fromEntries(
-    Object.entries(config).map(([key, value]) => [`berth:${key}`, value]),
+    Object.entries({ secrets, ...config }).map(([key, value]) => [`berth:${key}`, value]),
   );
   return graphOf(() => program(readConfig(raw, stack), agents, imageOf), { ...options, stack });
 }

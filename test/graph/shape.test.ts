@@ -123,10 +123,24 @@ describe("the shape of the graph", () => {
 
   it("no password, token or key is in any container's environment", async () => {
     for (const made of ofType(await graphWith([lal]), "Container"))
-      for (const line of made.inputs.envs as string[])
-        expect(line).not.toMatch(
-          /^[^=]*(PASSWORD|TOKEN|SECRET|KEY)[^=]*=(?!true$|false$)|:\/\/[^/]*:[^/]*@/i,
-        );
+      for (const line of made.inputs.envs as string[]) {
+        // How secrets are had, and none of them.
+        const settings = /^BERTH_SECRETS=(.*)$/.exec(line)?.[1];
+        if (settings !== undefined)
+          expect([
+            "connectCa",
+            "connectUrl",
+            "development",
+            "opPath",
+            "pollSeconds",
+            "provider",
+            "via",
+          ]).toEqual(expect.arrayContaining(Object.keys(JSON.parse(settings) as object)));
+        else
+          expect(line).not.toMatch(
+            /^[^=]*(PASSWORD|TOKEN|SECRET|KEY)[^=]*=(?!true$|false$)|:\/\/[^/]*:[^/]*@/i,
+          );
+      }
   });
 
   it("isolatedGateway chooses how internal networks lose the host's address, and only that", async () => {

@@ -1,11 +1,20 @@
 import fc from "fast-check";
-import { type Agent, type AgentInput, defineAgent } from "../../agents/define.ts";
+import {
+  type Agent,
+  type AgentInput,
+  defineAgent,
+  jsonTemplate,
+  secret,
+} from "../../agents/define.ts";
+import type { Json } from "../../spec/canonical.ts";
 
 /** Random valid agents, for the laws that hold of any fleet. */
 
 const digest = fc
   .array(fc.constantFrom(..."0123456789abcdef"), { minLength: 64, maxLength: 64 })
   .map((digits) => `registry.example.com/agents/one@sha256:${digits.join("")}`);
+
+const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
 
 /** Valid agent names that no part of the platform uses. */
 export const agentName: fc.Arbitrary<string> = fc
@@ -24,14 +33,73 @@ const host = fc.constantFrom(
   "models.example.net:8443",
   "*.cdn.example.com:444",
 );
-const reference = fc.constantFrom(
-  "op://agents/lal/token",
-  "op://agents/lal/keys/token?attribute=otp",
-  "{{ op://Vault/copilot-bridge/lal-token }}",
-  "file:/run/secrets/token",
-  "env:TOKEN",
-  "generated:32",
-);
+/** Stands for the agent's name in what is generated beside it: an item belongs to one agent. */
+const ownName = "(own-name)";
+const development = ["file:/run/secrets/token", "env:TOKEN", "generated:32"];
+const ownItem = [
+  `op://agents/${ownName}/token`,
+  `op://agents/${ownName}/keys/token?attribute=otp`,
+  `{{ op://Agents/${ownName}/ssh?ssh-format=openssh }}`,
+];
+/** Needs `vaults`. */
+const otherItem = `{{ op://Vault/${ownName}-bridge/lal-token }}`;
+
+/** The members that hold references, as an agent's file writes them. */
+function secretMembers(
+  vaults: readonly string[] | undefined,
+): Record<string, fc.Arbitrary<unknown>> {
+  const items = vaults === undefined ? ownItem : [...ownItem, otherItem];
+  const reference = fc.constantFrom(...items, ...development);
+  const declared = fc.oneof(
+    reference,
+    reference.map((from) => secret(from)),
+    reference.map((from) => secret(from, { as: "file" })),
+    fc
+      .integer({ min: 16, max: 1024 })
+      .map((generate) => secret(`op://agents/${ownName}/made`, { generate })),
+  );
+  const text = fc.oneof(
+    fc.constantFrom("plain", "", "a $HOME b", 'ümlaut "quoted"\n'),
+    fc.constantFrom(...items).map((item) => item.replace(/^\{\{ | \}\}$/g, "")),
+    reference.map((item) => `Bearer {{${item.replace(/^\{\{ | \}\}$/g, "")}}}, and so on`),
+  );
+  const template = fc.dictionary(
+    fc.constantFrom("token", "bot", "$schema", "a key"),
+    fc.oneof(text, fc.integer(), fc.boolean(), fc.constant(null), fc.array(text, { maxLength: 2 })),
+    { maxKeys: 3 },
+  );
+  const header = fc.constantFrom("Bearer {{ env:MODEL_KEY }}", ...items);
+  return {
+    vaults: fc.constant(vaults),
+    secrets: optional(
+      fc.dictionary(fc.constantFrom("TOKEN", "API_KEY", "GH_TOKEN"), declared, { maxKeys: 3 }),
+    ),
+    configFiles: optional(
+      fc.dictionary(
+        fc.constantFrom("config.json", "mcp.json"),
+        fc
+          .tuple(template, fc.boolean())
+          .map(([json, reread]) => jsonTemplate(json as Record<string, Json>, { reread })),
+        { maxKeys: 2 },
+      ),
+    ),
+    endpoints: optional(
+      fc.dictionary(
+        fc.constantFrom("model", "big-model"),
+        fc.record(
+          {
+            url: fc.constantFrom("https://api.example.com/v1", "http://10.1.2.3:8000"),
+            headers: fc.dictionary(fc.constantFrom("authorization", "x-api-key"), header, {
+              maxKeys: 2,
+            }),
+          },
+          { requiredKeys: ["url"] },
+        ),
+        { maxKeys: 2 },
+      ),
+    ),
+  };
+}
 const people = fc.uniqueArray(fc.constantFrom("ada", "grace", "operator"), { maxLength: 3 });
 const channels = fc.uniqueArray(fc.constantFrom("town-square", "builds", "off-topic"), {
   maxLength: 3,
@@ -57,7 +125,6 @@ const chat = fc.oneof(
   }),
 );
 
-const optional = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
 const command = fc.array(fc.constantFrom("node", "--flag", "serve"), {
   minLength: 1,
   maxLength: 3,
@@ -147,28 +214,31 @@ const reaching = {
   ...common,
   chat: optional(chat),
   egress: optional(fc.array(host, { maxLength: 4 })),
-  secrets: optional(
-    fc.dictionary(fc.constantFrom("TOKEN", "API_KEY", "GH_TOKEN"), reference, { maxKeys: 3 }),
-  ),
 };
+/** The default allow-list, which has the agent's own item, or one that says more. */
+const withSecrets = (rest: Record<string, fc.Arbitrary<unknown>>) =>
+  fc.oneof(
+    fc.record({ ...rest, ...secretMembers(undefined) }),
+    fc.record({ ...rest, ...secretMembers(["Vault", `agents/${ownName}`]) }),
+  );
 
 /** What an agent's file may say, its name apart: every driver, image, network and program that goes together. */
 const body: fc.Arbitrary<Record<string, unknown>> = fc.oneof(
-  fc.record({
+  withSecrets({
     ...reaching,
     ...sealedTemplates,
     image: optional(fc.constantFrom("base", "node")),
     network: optional(fc.constantFrom("sealed" as const, "mattermost" as const)),
     program: fc.oneof(fc.record({ acp: command }), fc.record({ command })),
   }),
-  fc.record({
+  withSecrets({
     ...reaching,
     ...sealedTemplates,
     image: digest,
     network: optional(fc.constantFrom("sealed" as const, "mattermost" as const)),
     program: fc.record({ command }),
   }),
-  fc.record({
+  withSecrets({
     ...reaching,
     ...detachedTemplates,
     driver: fc.constant("local" as const),
@@ -185,9 +255,11 @@ const body: fc.Arbitrary<Record<string, unknown>> = fc.oneof(
 
 /** A valid input of `defineAgent`. */
 export function agentInput(name: fc.Arbitrary<string> = agentName): fc.Arbitrary<AgentInput> {
-  return fc
-    .tuple(name, body)
-    .map(([own, rest]) => withoutUndefined({ name: own, ...rest }) as unknown as AgentInput);
+  return fc.tuple(name, body).map(([own, rest]) => {
+    // As text, so that what is generated does not depend on the name, and shrinks on its own.
+    const written = JSON.stringify({ name: own, ...rest }).replaceAll(ownName, own);
+    return JSON.parse(written) as AgentInput;
+  });
 }
 
 function withoutUndefined(value: Record<string, unknown>): Record<string, unknown> {

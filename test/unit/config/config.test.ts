@@ -41,6 +41,17 @@ describe("the stack's configuration", () => {
       allowMovingTags: false,
       instanceQuotas: {},
       suspension: {},
+      secrets: {
+        provider: "development",
+        via: "sdk",
+        connectUrl: undefined,
+        connectCa: undefined,
+        opPath: undefined,
+        hosts: [],
+        pollSeconds: 60,
+        development: true,
+        check: true,
+      },
     });
     expect(Object.isFrozen(read())).toBe(true);
   });
@@ -230,6 +241,9 @@ describe("the stack's configuration", () => {
       ],
     );
     expect(values.length).toBeGreaterThan(7);
-    expect(read(Object.fromEntries(values)).protectData).toBe(true);
+    const config = read(Object.fromEntries(values));
+    expect(config.protectData).toBe(true);
+    // Nothing of a production stack comes from somebody's shell or from a file on disk.
+    expect(config.secrets).toMatchObject({ provider: "onepassword", development: false });
   });
 });

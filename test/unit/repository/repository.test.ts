@@ -1,29 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { root } from "../../support/stack.ts";
 
 const tracked = execFileSync("git", ["ls-files"], { cwd: root, encoding: "utf8" })
   .split("\n")
-  .filter(Boolean);
+  .filter((file) => file !== "" && existsSync(`${root}/${file}`));
 const text = (file: string) => readFileSync(`${root}/${file}`, "utf8");
-const sources = tracked.filter((f) =>
-  /\.(ts|sh|ya?ml|json|md|go|mod)$|Makefile$|Dockerfile$/.test(f),
-);
 
 describe("the repository", () => {
-  it("B14: holds references and no secret: no service-account token, private key or platform token", () => {
-    const patterns = [
-      /ops_[A-Za-z0-9+/=]{40,}/,
-      /-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=]{20}/,
-      /gh[pousr]_[A-Za-z0-9]{36}/,
-      /sk-[A-Za-z0-9]{32,}/,
-    ];
-    expect(sources.length).toBeGreaterThan(50);
-    const hits = sources.filter((file) => patterns.some((pattern) => pattern.test(text(file))));
-    expect(hits).toEqual([]);
-  });
-
   it("the lock file carries no download address", () => {
     expect(text("package-lock.json")).not.toMatch(/"resolved": "http/);
   });
@@ -39,7 +24,7 @@ describe("the repository", () => {
   });
 
   it("the socket proxy and the egress gateway have no dependencies", () => {
-    for (const service of ["socket-proxy", "egress-gateway", "secret-store", "common"]) {
+    for (const service of ["socket-proxy", "egress-gateway", "common"]) {
       expect(JSON.parse(text(`services/${service}/package.json`))).not.toHaveProperty(
         "dependencies",
       );

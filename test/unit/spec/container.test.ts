@@ -30,7 +30,7 @@ const service: ServiceArgs = {
 };
 
 describe("an agent's container", () => {
-  it("is sealed whatever the agent says: no capability, no write, no socket, swap equal to memory", () =>
+  it("is sealed whatever the agent says: no capability, no write, no socket, no swap, no core dump", () =>
     fc.assert(
       fc.property(agentInput(), (input) => {
         const { HostConfig, Networks, User } = agentContainer(declare(defineAgent(input)));
@@ -38,6 +38,7 @@ describe("an agent's container", () => {
         expect([HostConfig.CapDrop, HostConfig.CapAdd]).toEqual([["ALL"], []]);
         expect(HostConfig.ReadonlyRootfs).toBe(true);
         expect(HostConfig.MemorySwap).toBe(HostConfig.Memory);
+        expect(HostConfig.Ulimits).toEqual([{ Name: "core", Soft: 0, Hard: 0 }]);
         expect(HostConfig.SecurityOpt).toEqual(["no-new-privileges:true"]);
         expect(HostConfig.Binds.join()).not.toContain("docker.sock");
         expect(Object.keys(Networks)).toEqual(
@@ -95,6 +96,7 @@ describe("the mapping to the docker provider", () => {
       memory: 256,
       memorySwap: 256,
       shmSize: 64,
+      ulimits: [{ name: "core", soft: 0, hard: 0 }],
       cpus: "1.0",
       healthcheck: { interval: "1m0s", timeout: "1.5s", startPeriod: "1m30s", retries: 3 },
       capabilities: { adds: [], drops: ["ALL"] },

@@ -76,13 +76,14 @@ describe("the create body of a rendering", () => {
               ..."Binds NetworkMode RestartPolicy CapDrop SecurityOpt ReadonlyRootfs Tmpfs Memory".split(
                 " ",
               ),
-              ..."MemorySwap NanoCpus PidsLimit ShmSize Init IpcMode LogConfig".split(" "),
+              ..."MemorySwap NanoCpus PidsLimit ShmSize Ulimits Init IpcMode LogConfig".split(" "),
             ].sort(),
           );
           expect(HostConfig).toMatchObject({
             Memory: spec.HostConfig.Memory,
             MemorySwap: spec.HostConfig.Memory,
             PidsLimit: spec.HostConfig.PidsLimit,
+            Ulimits: [{ Name: "core", Soft: 0, Hard: 0 }],
             LogConfig: { Type: "json-file", Config: { "max-file": "3", "max-size": "10m" } },
           });
           expect(NetworkingConfig === undefined).toBe(HostConfig.NetworkMode === "none");

@@ -102,7 +102,12 @@ describe("the policy that a preview shows", () => {
 
   it("A25: no reference and no name of a secret is in it", () => {
     const policy = policyOf(grants, [
-      declare({ ...lal, secrets: { CANARY_KEY: "op://canary/item/field" }, workers: { review } }),
+      declare({
+        ...lal,
+        secrets: { CANARY_KEY: "op://canary/item/field" },
+        vaults: ["canary"],
+        workers: { review },
+      }),
     ]);
     expect(JSON.stringify(policy)).not.toMatch(/canary/i);
   });
