@@ -1,7 +1,15 @@
 import * as pulumi from "@pulumi/pulumi";
 import { serviceContainer } from "../spec/container.ts";
-import { Path, runDirectory, Service } from "../spec/names.ts";
+import {
+  Path,
+  Port,
+  runDirectory,
+  Service,
+  storeDirectory,
+  storeEgressDirectory,
+} from "../spec/names.ts";
 import { serviceLimits } from "../spec/presets.ts";
+import { MiB } from "../spec/units.ts";
 import { createContainer, ownHealthcheck } from "./internal/container.ts";
 import { proxyDirectory } from "./socket-proxy.ts";
 
@@ -13,7 +21,27 @@ export interface SecretStoreArgs {
    * @default none
    */
   readonly secretsDirectory?: string;
+  /** Where values come from; the stack's config has the same members. */
+  readonly secrets: SecretsArgs;
 }
+
+/** Where the values of secret references come from, and how 1Password is asked. */
+export interface SecretsArgs {
+  readonly provider: "development" | "onepassword";
+  readonly via: "sdk" | "connect" | "op";
+  readonly connectUrl: string | undefined;
+  readonly connectCa: string | undefined;
+  /** Path of the program `op` on the Engine's host. */
+  readonly opPath: string | undefined;
+  readonly pollSeconds: number;
+  /** `file:`, `env:` and `generated:` references are accepted. */
+  readonly development: boolean;
+}
+
+/** Where the store finds the program `op`. */
+const opInside = "/opt/op/op";
+/** The SDK is 14 MB of WebAssembly (84 MB of memory when it is loaded, before its first answer); `op` is a process for each request. */
+const onePasswordBytes = 512 * MiB;
 
 /** Resolves secret references; keeps values in memory and in each consumer's own file in RAM. */
 export class SecretStore extends pulumi.ComponentResource {
@@ -22,26 +50,34 @@ export class SecretStore extends pulumi.ComponentResource {
 
   constructor(name: string, args: SecretStoreArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:index:SecretStore", name, {}, opts);
-    const { stack, secretsDirectory } = args;
+    const { stack, secretsDirectory, secrets } = args;
+    const outside = secrets.provider === "onepassword";
+    const opPath = outside && secrets.via === "op" ? secrets.opPath : undefined;
+    const isLarge = outside && secrets.via !== "connect";
     createContainer(
       name,
       serviceContainer({
         stack,
         service: Service.secretStore,
         image: args.image,
-        limits: serviceLimits,
+        limits: isLarge ? { ...serviceLimits, memoryBytes: onePasswordBytes } : serviceLimits,
         // Hands each file to the agent's uid, and can do nothing else that its owner could not.
         user: "0:0",
         capabilities: ["CAP_CHOWN"],
         env: {
           BERTH_STACK: stack,
+          BERTH_SECRETS: settingsOf(secrets, opPath),
           ...(secretsDirectory ? { BERTH_SECRETS_DIRECTORY: secretsDirectory } : {}),
+          ...(outside ? proxyEnvironment : {}),
         },
         binds: [
           `${runDirectory(stack)}/agents:${Path.agentsRun}`,
           `${runDirectory(stack)}/secret-store:${Path.secretStoreRun}`,
+          `${storeDirectory(stack)}:${Path.storeRun}`,
           `${proxyDirectory(stack, Service.secretStore)}:${Path.proxyRun}:ro`,
           ...(secretsDirectory ? [`${secretsDirectory}:${secretsDirectory}:ro`] : []),
+          ...(outside ? [`${storeEgressDirectory(stack)}:${Path.storeEgressRun}:ro`] : []),
+          ...(opPath === undefined ? [] : [`${opPath}:${opInside}:ro`]),
         ],
         networks: [],
         healthcheck: ownHealthcheck,
@@ -54,3 +90,31 @@ export class SecretStore extends pulumi.ComponentResource {
     this.registerOutputs({ agentsDirectory: this.agentsDirectory });
   }
 }
+
+/** What the store's process reads: how to get at values, and no value. */
+function settingsOf(secrets: SecretsArgs, opPath: string | undefined): string {
+  const { provider, via, connectUrl, connectCa, pollSeconds, development } = secrets;
+  const connect = provider === "onepassword" && via === "connect" ? { connectUrl, connectCa } : {};
+  return JSON.stringify({
+    provider,
+    via,
+    ...connect,
+    ...(opPath === undefined ? {} : { opPath: opInside }),
+    pollSeconds,
+    development,
+  });
+}
+
+/** Everything that the store sends goes to its own loopback, where it forwards it to the gateway's socket. */
+const outwards = `http://127.0.0.1:${Port.egressProxy}`;
+const direct = "127.0.0.1,localhost";
+const proxyEnvironment = {
+  HTTP_PROXY: outwards,
+  HTTPS_PROXY: outwards,
+  http_proxy: outwards,
+  https_proxy: outwards,
+  NO_PROXY: direct,
+  no_proxy: direct,
+  // Node's own fetch and http then read the variables above.
+  NODE_USE_ENV_PROXY: "1",
+};

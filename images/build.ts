@@ -8,6 +8,7 @@ import { Cache } from "./cache.ts";
 import { imageLabel, imageReference, isImageName } from "./catalog.ts";
 import { type DebianContext, debianTree } from "./debian.ts";
 import { buildImage, hasImage, pruneImage } from "./engine-images.ts";
+import { installedEntries } from "./installed.ts";
 import { entriesOfFolder, type LayerEntry, tarOf } from "./layer.ts";
 import { nodeEntries } from "./node.ts";
 import { npmTarball, unpackPackage } from "./npm.ts";
@@ -158,6 +159,8 @@ async function entriesOf(
       ];
     case "node":
       return nodeEntries(cache, architecture, await debianTree(context, agentTree), folder);
+    case "installed-package":
+      return installedEntries(root, item);
     case "npm-package":
       await unpackPackage(await npmTarball(cache, npmPackage), folder);
       return [

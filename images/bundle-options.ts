@@ -1,3 +1,9 @@
+/**
+ * Packages that stay outside every bundle, because they read files by where they themselves lie: 1Password's SDK reads 14 MB of
+ * WebAssembly beside its code. An image whose programs reach one carries it as an `installed-package`.
+ */
+export const carriedPackages = ["@1password/sdk-core"] as const;
+
 /** How every program is bundled; part of each image's name. Names stay readable, so that a stack trace helps. */
 export const bundleOptions = {
   bundle: true,
@@ -12,7 +18,7 @@ export const bundleOptions = {
   sourcemap: false,
   logLevel: "silent",
   // Optional native parts of pg and ws that are not installed: their callers go on without them.
-  external: ["pg-native", "bufferutil", "utf-8-validate"],
+  external: ["pg-native", "bufferutil", "utf-8-validate", ...carriedPackages],
 } as const;
 
 /** Gives CommonJS packages inside an ES module the `require` that they expect. Only where there are packages. */

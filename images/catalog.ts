@@ -59,6 +59,8 @@ export function isImageName(name: string): name is ImageName {
 /** An ingredient with the hashes of what it points to. */
 function contentOf(tree: SourceTree, item: Ingredient): Json {
   if (item.kind === "file") return { ...item, hash: tree.hash(item.from) };
+  if (item.kind === "installed-package")
+    return { ...item, package: tree.packageHash(`node_modules/${item.name}`) };
   if (item.kind !== "bundle") return item as unknown as Json;
   const { files, packages } = tree.sourcesOf(item.entry);
   return {

@@ -47,6 +47,12 @@ export type Ingredient =
       readonly integrity: string;
       readonly commands: Readonly<Record<string, string>>;
     }
+  /** Files of a package of `package-lock.json` that stands outside the bundles, where the programs of `/opt/berth` find it. */
+  | {
+      readonly kind: "installed-package";
+      readonly name: string;
+      readonly files: readonly string[];
+    }
   | { readonly kind: "tree"; readonly tree: Tree };
 
 export interface Recipe {
@@ -113,16 +119,21 @@ const nodeRuntime: Recipe = {
 interface ServiceImage {
   readonly uid?: number;
   readonly flags?: readonly string[];
+  readonly packages?: readonly Ingredient[];
   /** Directories that are mount points; a new named volume takes its owner from here. */
   readonly mounts: readonly Ingredient[];
 }
 
-function serviceImage(name: string, { uid = 0, flags = [], mounts }: ServiceImage): Recipe {
+function serviceImage(
+  name: string,
+  { uid = 0, flags = [], packages = [], mounts }: ServiceImage,
+): Recipe {
   return {
     base: "node-runtime",
     ingredients: [
       bundle(name, `services/${name}/main.ts`),
       bundle("health", "services/common/health-main.ts"),
+      ...packages,
       ...mounts,
     ],
     lines: [
@@ -188,6 +199,13 @@ export const recipes: Readonly<Record<ImageName, Recipe>> = {
     ],
   }),
   "secret-store": serviceImage("secret-store", {
+    packages: [
+      {
+        kind: "installed-package",
+        name: "@1password/sdk-core",
+        files: ["package.json", "nodejs/core.js", "nodejs/core_bg.wasm"],
+      },
+    ],
     mounts: [directory(Path.agentsRun), directory(Path.proxyRun), directory(Path.secretStoreRun)],
   }),
   "admin-bridge": serviceImage("admin-bridge", {

@@ -44,10 +44,12 @@ export class SourceTree {
     return this.#read(file).hash;
   }
 
-  /** Version and integrity of an installed package, by its place in `package-lock.json`. */
+  /** Version and integrity of an installed package, by its place in `package-lock.json`. @throws Error for one not there */
   packageHash(place: string): string {
     const entry = this.#packages()[place];
-    return `${entry?.version ?? ""} ${entry?.integrity ?? ""}`;
+    if (!entry)
+      throw new Error(`${place} is not in package-lock.json: an image is made of it; restore it`);
+    return `${entry.version ?? ""} ${entry.integrity ?? ""}`;
   }
 
   /**

@@ -1,26 +1,30 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { chmod, lstat, mkdir, open, readdir, readFile, rename, unlink } from "node:fs/promises";
-import { join } from "node:path";
-import { environmentPattern } from "../../spec/declaration-check.ts";
+import { chmod, lstat, mkdir, open, readdir, rename, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { Uid } from "../../spec/names.ts";
 import type { Redacted } from "../common/redacted.ts";
 
 /** Which reference a file was written for, and what tells its value from another one. */
 export interface Delivered {
+  /** Of a rendered file: what tells its template from another one. */
   readonly reference: string;
   readonly fingerprint: string;
 }
 
-/** One agent's secret as it should stand. */
+/** One agent's file as it should stand. */
 export interface Wanted extends Delivered {
   readonly value: Redacted<Buffer>;
+  /** The content is of this moment: it is written each time, and is new to nobody where the fingerprint is the same. */
+  readonly fleeting?: true;
 }
 
 /** Name of the file that says which secrets are there. Its content changes exactly when one of them does. */
 const generationFile = "generation";
 /** Name of the file that says how each secret stands, for the agent's own people to read. No value is in it. */
 const statusFile = "status.json";
+/** Most bytes of these that are read back: far more than a declaration of the largest size makes. */
+const maxAboutBytes = 1024 * 1024;
 
 /** One secret's line in the status file. */
 export interface Status {
@@ -36,21 +40,27 @@ interface Generation {
 }
 
 /**
- * The secret files of one agent. They change at once and whole, belong to the agent's user and only it can read them –
+ * One directory of one agent's files. They change at once and whole, belong to the agent's user and only it can read them –
  * the store itself neither, which is why the generation file remembers what was delivered.
  */
 export class Delivery {
   readonly #directory: string;
+  readonly #names: RegExp;
   readonly #owner: number;
 
-  /** @param owner user that gets the files; the agents' own unless a test says otherwise */
-  constructor(directory: string, owner: number = Uid.agent) {
+  /**
+   * @param names what the files may be called
+   * @param owner user that gets the files; the agents' own unless a test says otherwise
+   */
+  constructor(directory: string, names: RegExp, owner: number = Uid.agent) {
     this.#directory = directory;
+    this.#names = names;
     this.#owner = owner;
   }
 
   /** What stands there by the generation file; nothing where there is none, or it is damaged. */
   async delivered(): Promise<ReadonlyMap<string, Delivered>> {
+    if (!(await this.#isThere())) return new Map();
     const { files } = await this.#generation();
     const present = new Map<string, Delivered>();
     for (const [name, about] of Object.entries(files)) {
@@ -62,32 +72,31 @@ export class Delivery {
   /**
    * Makes the files equal to `wanted`; names in `keep` stay as they are, all others go. What is already right is not
    * written. @returns true where anything changed
+   * @throws Error where the directory is none of the store's own, and of the file system
    */
   async apply(
     wanted: ReadonlyMap<string, Wanted>,
     keep: ReadonlySet<string> = new Set(),
   ): Promise<boolean> {
+    if (wanted.size === 0 && (await this.#entries()).length === 0) return false;
+    await this.#make();
     const before = await this.#generation();
     const there = await this.delivered();
-    if (wanted.size === 0 && (await this.#names()).length === 0) return false;
-    await this.#directoryMade();
     const files: Record<string, Delivered> = {};
     let changed = false;
-    for (const [name, { reference, fingerprint, value }] of wanted) {
+    for (const [name, { reference, fingerprint, value, fleeting }] of wanted) {
+      if (!this.#names.test(name)) throw new Error(`"${name}" is no name of a file here`);
       const about = there.get(name);
+      const isNew = about?.fingerprint !== fingerprint;
       files[name] = { reference, fingerprint };
-      if (about?.fingerprint === fingerprint) {
-        changed ||= about.reference !== reference;
-        continue;
-      }
-      await this.#write(name, value.reveal(), 0o400, this.#owner);
-      changed = true;
+      changed ||= isNew || about?.reference !== reference;
+      if (isNew || fleeting) await this.#write(name, value.reveal(), 0o400, this.#owner);
     }
     for (const name of keep) {
       const about = there.get(name);
       if (about && !wanted.has(name)) files[name] = about;
     }
-    for (const name of await this.#names()) {
+    for (const name of await this.#entries()) {
       if (name === generationFile || name === statusFile || Object.hasOwn(files, name)) continue;
       await unlink(join(this.#directory, name));
       changed = true;
@@ -100,12 +109,11 @@ export class Delivery {
     return true;
   }
 
-  /** Writes how the declared secrets stand where it is not written yet; no secrets, no file. */
+  /** Writes how what is declared stands where it is not written yet; nothing declared, no file. */
   async tell(secrets: readonly Status[]): Promise<void> {
-    const path = join(this.#directory, statusFile);
-    const before = await readFile(path, "utf8").catch(() => undefined);
+    const before = (await this.#isThere()) ? await this.#read(statusFile) : undefined;
     if (secrets.length === 0) {
-      if (before !== undefined) await unlink(path);
+      if (before !== undefined) await unlink(join(this.#directory, statusFile));
       return;
     }
     const lines = secrets.map(({ name, reference, state, reason }) => ({
@@ -116,26 +124,41 @@ export class Delivery {
     }));
     const text = `${JSON.stringify({ secrets: lines }, null, 2)}\n`;
     if (text === before) return;
-    await this.#directoryMade();
+    await this.#make();
     await this.#write(statusFile, Buffer.from(text), 0o444);
   }
 
   /** Takes every file away. @returns true where there were any */
   async withdraw(): Promise<boolean> {
-    const names = await this.#names();
+    const names = await this.#entries();
     for (const name of names) await unlink(join(this.#directory, name));
     return names.length > 0;
   }
 
-  async #directoryMade(): Promise<void> {
-    if (await mkdir(this.#directory, { recursive: true })) await chmod(this.#directory, 0o755);
+  async #make(): Promise<void> {
+    if (await this.#isThere()) return;
+    await mkdir(this.#directory, { recursive: true });
+    await chmod(this.#directory, 0o755);
   }
 
-  async #names(): Promise<string[]> {
-    return readdir(this.#directory).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return [];
-      throw error;
-    });
+  /**
+   * Whether the directory is there. What is written, read and removed in it must be here and not where a link leads to.
+   * @throws Error where it, or the agent's directory that it lies in, is anything but a directory
+   */
+  async #isThere(): Promise<boolean> {
+    for (const path of [dirname(this.#directory), this.#directory]) {
+      const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return undefined;
+        throw error;
+      });
+      if (found === undefined) return false;
+      if (!found.isDirectory()) throw new Error(`${path} is no directory: remove it`);
+    }
+    return true;
+  }
+
+  async #entries(): Promise<string[]> {
+    return (await this.#isThere()) ? readdir(this.#directory) : [];
   }
 
   /** A file that this store delivered and nobody has touched since. */
@@ -147,18 +170,34 @@ export class Delivery {
   async #generation(): Promise<Generation> {
     const none = { generation: 0, files: {} };
     try {
-      const text = await readFile(join(this.#directory, generationFile), "utf8");
+      const text = (await this.#read(generationFile)) ?? "";
       const { generation, files } = Object(JSON.parse(text)) as Partial<Generation>;
       if (!Number.isSafeInteger(generation) || typeof files !== "object") return none;
       const entries = Object.entries(files).filter(
         ([name, about]) =>
-          environmentPattern.test(name) &&
+          this.#names.test(name) &&
           typeof about?.reference === "string" &&
           typeof about.fingerprint === "string",
       );
       return { generation: generation ?? 0, files: Object.fromEntries(entries) };
     } catch {
       return none;
+    }
+  }
+
+  /** One of the store's own files; nothing where there is none, or something else under its name. */
+  async #read(name: string): Promise<string | undefined> {
+    const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+    const path = join(this.#directory, name);
+    const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
+    if (!file) return undefined;
+    try {
+      const about = await file.stat();
+      return about.isFile() && about.size <= maxAboutBytes
+        ? await file.readFile("utf8")
+        : undefined;
+    } finally {
+      await file.close();
     }
   }
 

@@ -1,26 +1,41 @@
 import http from "node:http";
-import { listenUnix, request, sendJson } from "../common/http.ts";
+import { listenUnix, sendJson } from "../common/http.ts";
 import { reasonOf } from "../common/log.ts";
-import type { SecretStore } from "./store.ts";
+import { Redacted } from "../common/redacted.ts";
+import type { Operations } from "./operations.ts";
 
-/** Most bytes that one push may have. */
-const maxPushBytes = 4 * 1024 * 1024;
+/** Most bytes that one request may have. */
+export const maxInputBytes = 4 * 1024 * 1024;
+
+/** What is done for each request, by method and path. `body` is what was sent, as JSON. */
+function routesOf(operations: Operations): ReadonlyMap<string, (body: unknown) => unknown> {
+  return new Map<string, (body: unknown) => unknown>([
+    ["GET /status", () => operations.status()],
+    ["POST /push", (body) => operations.push(body)],
+    ["POST /unlock", (body) => operations.unlock(new Redacted(textOf(body, "token"), "token"))],
+    ["POST /lock", () => operations.lock()],
+    ["POST /refresh", () => operations.refresh()],
+    ["POST /check", (body) => operations.check(textsOf(body, "references"))],
+    [
+      "POST /rotate",
+      (body) => operations.rotate(textOf(body, "agent"), textsOf(body, "names") ?? []),
+    ],
+    ["POST /create", () => operations.create()],
+  ]);
+}
 
 /**
- * Serves the operator on a socket of the container's own: `POST /push` with `{ NAME: value }`, `GET /status`.
- * Only user 0 inside the container can connect: whoever may exec there.
+ * Serves the operator on a socket of the container's own. Only user 0 inside the container can connect: whoever may exec
+ * there. No answer holds a value.
  */
-export async function serveOperator(store: SecretStore, path: string): Promise<http.Server> {
+export async function serveOperator(operations: Operations, path: string): Promise<http.Server> {
+  const routes = routesOf(operations);
   const answer = async (incoming: http.IncomingMessage, response: http.ServerResponse) => {
-    if (incoming.method === "GET" && incoming.url === "/status") {
-      return sendJson(response, 200, { secrets: store.states });
-    }
-    if (incoming.method !== "POST" || incoming.url !== "/push") {
-      return sendJson(response, 404, { message: "POST /push or GET /status" });
-    }
+    const route = routes.get(`${incoming.method} ${incoming.url}`);
+    if (!route) return sendJson(response, 404, { message: [...routes.keys()].join(", ") });
     try {
-      const accepted = await store.push(parseObject(await readAll(incoming)));
-      return sendJson(response, 200, { accepted, secrets: store.states });
+      const text = await readAll(incoming);
+      return sendJson(response, 200, await route(text === "" ? undefined : parseJson(text)));
     } catch (error) {
       return sendJson(response, 400, { message: reasonOf(error) });
     }
@@ -32,49 +47,24 @@ export async function serveOperator(store: SecretStore, path: string): Promise<h
   return server;
 }
 
-/** Where a verb of the command line reads and writes. */
-export interface Terminal {
-  readonly input: AsyncIterable<Buffer | string>;
-  readonly print: (line: string) => void;
-  readonly complain: (line: string) => void;
+/** A member that must be a text. @throws Error that does not show it */
+function textOf(body: unknown, member: string): string {
+  const value = (Object(body) as Record<string, unknown>)[member];
+  if (typeof value !== "string") throw new Error(`${member} must be a text`);
+  return value;
 }
 
-/** `push`: hands standard input to the running store. @returns the exit code */
-export async function push(terminal: Terminal, path: string): Promise<number> {
-  let values: unknown;
-  try {
-    values = parseObject(await readAll(terminal.input));
-  } catch (error) {
-    terminal.complain(`push: ${reasonOf(error)}`);
-    return 1;
-  }
-  return ask(terminal, path, { method: "POST", path: "/push", body: values });
-}
-
-/** `status`: prints every agent's secrets and how they stand, as JSON. @returns the exit code */
-export function status(terminal: Terminal, path: string): Promise<number> {
-  return ask(terminal, path, { path: "/status" });
-}
-
-async function ask(
-  terminal: Terminal,
-  socketPath: string,
-  call: { readonly method?: string; readonly path: string; readonly body?: unknown },
-): Promise<number> {
-  try {
-    const answer = await request({ socketPath }, call);
-    const value = JSON.parse(answer.text) as { message?: string };
-    if (answer.status === 200) terminal.print(JSON.stringify(value, null, 2));
-    else terminal.complain(`${call.path.slice(1)}: ${value.message ?? answer.status}`);
-    return answer.status === 200 ? 0 : 1;
-  } catch {
-    terminal.complain(`the secret store does not answer on ${socketPath}: is it running?`);
-    return 1;
-  }
+/** A member that, where it is there, must be a list of texts. @throws Error that does not show it */
+function textsOf(body: unknown, member: string): readonly string[] | undefined {
+  const value = (Object(body) as Record<string, unknown>)[member];
+  if (value === undefined) return undefined;
+  if (!Array.isArray(value) || !value.every((item) => typeof item === "string"))
+    throw new Error(`${member} must be a list of texts`);
+  return value;
 }
 
 /** @throws Error without any of the text: it holds secrets, and a parser's own message would quote it */
-function parseObject(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -82,13 +72,14 @@ function parseObject(text: string): unknown {
   }
 }
 
-async function readAll(input: AsyncIterable<Buffer | string>): Promise<string> {
+/** Reads all of an input. @throws Error where it is over {@link maxInputBytes} */
+export async function readAll(input: AsyncIterable<Buffer | string>): Promise<string> {
   const parts: Buffer[] = [];
   let size = 0;
   for await (const part of input) {
     const bytes = Buffer.from(part);
     size += bytes.length;
-    if (size > maxPushBytes) throw new Error(`more than ${maxPushBytes} bytes`);
+    if (size > maxInputBytes) throw new Error(`more than ${maxInputBytes} bytes`);
     parts.push(bytes);
   }
   return Buffer.concat(parts).toString("utf8");

@@ -1,5 +1,5 @@
 import { Redacted } from "../common/redacted.ts";
-import { problemOfValue, type Resolution } from "./source.ts";
+import { copyOf, problemOfValue, type Resolution, wipe } from "./value.ts";
 
 /** Most values that are held. */
 const maxValues = 1024;
@@ -32,6 +32,7 @@ export class PushedValues {
     if (names.size > maxValues) problems.push(`more than ${maxValues} names`);
     if (problems.length > 0) throw new Error([...new Set(problems)].join("; "));
     for (const [name, value] of entries) {
+      wipe(this.#values.get(name));
       this.#values.set(
         name,
         typeof value === "string" ? new Redacted(Buffer.from(value), "secret") : undefined,
@@ -40,9 +41,10 @@ export class PushedValues {
     return entries.length;
   }
 
+  /** What is known of a name; a value is the caller's own copy. */
   resolve(name: string): Resolution {
     const value = this.#values.get(name);
-    if (value) return { kind: "value", value };
+    if (value) return { kind: "value", value: new Redacted(copyOf(value), "secret") };
     return this.#values.has(name)
       ? { kind: "gone", reason: `${name} was withdrawn` }
       : {

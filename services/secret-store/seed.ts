@@ -17,14 +17,22 @@ export class Seed {
     this.#key = key;
   }
 
-  /** The generated value of one agent's secret: `size` bytes, 1 to 1024. */
-  derive(owner: { readonly agent: string; readonly name: string }, size: number): Buffer {
-    const info = JSON.stringify(["generated", owner.agent, owner.name]);
+  /** The generated value of one agent's secret: `size` bytes, 1 to 1024. @param round how often it was rotated */
+  derive(
+    owner: { readonly agent: string; readonly name: string },
+    size: number,
+    round: number = 0,
+  ): Buffer {
+    const about = ["generated", owner.agent, owner.name];
+    const info = JSON.stringify(round === 0 ? about : [...about, round]);
     return Buffer.from(hkdfSync("sha256", this.#key, "berth", info, size));
   }
 
   /** Tells equal values from different ones, and without the seed nothing else about them. */
-  fingerprint(owner: { readonly agent: string; readonly name: string }, value: Buffer): string {
+  fingerprint(
+    owner: { readonly agent: string; readonly name: string },
+    value: Buffer | string,
+  ): string {
     return createHmac("sha256", this.#key)
       .update(JSON.stringify(["fingerprint", owner.agent, owner.name]))
       .update(value)

@@ -1,78 +1,120 @@
 import { constants } from "node:fs";
 import { open, realpath } from "node:fs/promises";
 import { sep } from "node:path";
-import { parseReference } from "../../spec/references.ts";
-import { Redacted } from "../common/redacted.ts";
+import { isWithin, type OpReference, parseReference } from "../../spec/references.ts";
 import type { PushedValues } from "./pushed.ts";
+import type { Rounds } from "./rounds.ts";
 import type { Seed } from "./seed.ts";
-
-/** Largest secret value, in bytes. */
-export const maxValueBytes = 64 * 1024;
-
-/**
- * What became of a reference.
- * `gone`: there is no such value; what stands of it is taken away. `unavailable`: it cannot be told now; what was
- * delivered for this very reference before stays, nothing new is delivered.
- */
-export type Resolution =
-  | { readonly kind: "value"; readonly value: Redacted<Buffer> }
-  | { readonly kind: "gone" | "unavailable"; readonly reason: string };
+import { deliverable, type Form, maxValueBytes, type Resolution } from "./value.ts";
 
 /** Where values come from. */
 export interface Sources {
+  /** `file:`, `env:` and `generated:` references are accepted. */
+  readonly development: boolean;
   /** Directory of the operator's secret files; undefined: `file:` references are off. */
   readonly directory: string | undefined;
   readonly pushed: PushedValues;
   readonly seed: Seed;
+  readonly rounds: Rounds;
+  /** What is known of 1Password's values; undefined: the stack has no 1Password. */
+  readonly op: OpSource | undefined;
+}
+
+/** What is known of `op://` references. */
+export interface OpSource {
+  /** Says which ones are wanted from now on; values of all others go at once. */
+  want(references: Iterable<OpReference>): void;
+  resolve(reference: OpReference): Resolution;
+  /** The item that a reference leads to, whatever name it was called by. */
+  itemOf(reference: OpReference): string | undefined;
+  /** Another number whenever a reference leads to another item. */
+  readonly revision: number;
+}
+
+/** Who wants the value of a reference. */
+export interface Consumer {
+  readonly agent: string;
+  /** What generated values are made for: the secret's name. */
+  readonly name: string;
+  /** Allow-list of the agent's declaration. */
+  readonly vaults: readonly string[];
+  readonly form: Form;
+  /** Another agent whose references lead to this item, too, by whatever name. */
+  readonly alsoOf: (item: string) => string | undefined;
 }
 
 /** Resolves one agent's reference. Never throws, and never puts a value into a reason. */
 export async function resolve(
-  reference: string,
-  owner: { readonly agent: string; readonly name: string },
+  written: string,
+  consumer: Consumer,
   sources: Sources,
 ): Promise<Resolution> {
-  let parsed: ReturnType<typeof parseReference>;
+  let reference: ReturnType<typeof parseReference>;
   try {
-    parsed = parseReference(reference);
+    reference = parseReference(written);
   } catch (error) {
     return { kind: "gone", reason: (error as Error).message };
   }
-  switch (parsed.scheme) {
-    case "op":
-      return {
-        kind: "gone",
-        reason:
-          "not configured: this version has no 1Password resolver. Use file:, env: or generated: until then",
-      };
+  if (reference.scheme === "op") return resolveOp(reference, consumer, sources);
+  if (!sources.development) {
+    const reason = `refused in this stack: ${reference.scheme}: references are for development; use an op:// reference, or set development: true in berth:secrets`;
+    return { kind: "gone", reason };
+  }
+  switch (reference.scheme) {
     case "env":
-      return sources.pushed.resolve(parsed.name);
+      return checked(sources.pushed.resolve(reference.name), consumer.form);
     case "file":
-      return readSecretFile(parsed.path, sources.directory);
-    case "generated":
-      return deliverable(
-        Buffer.from(sources.seed.derive(owner, parsed.bytes).toString("base64url")),
-      );
+      return readSecretFile(reference.path, sources.directory, consumer.form);
+    case "generated": {
+      const bytes = sources.seed.derive(consumer, reference.bytes, sources.rounds.of(consumer));
+      const value = Buffer.from(bytes.toString("base64url"));
+      bytes.fill(0);
+      return deliverable(value, consumer.form);
+    }
   }
 }
 
-/** A value as it is delivered, or why it cannot be one. */
-function deliverable(bytes: Buffer): Resolution {
-  const problem = problemOfValue(bytes);
-  return problem
-    ? { kind: "gone", reason: problem }
-    : { kind: "value", value: new Redacted(bytes, "secret") };
+function resolveOp(reference: OpReference, consumer: Consumer, { op }: Sources): Resolution {
+  const refused = problemOfOp(reference, consumer);
+  if (refused !== undefined) return { kind: "gone", reason: refused };
+  if (!op) {
+    const reason =
+      "not configured: this stack has no 1Password; set provider: onepassword in berth:secrets, or use file:, env: or generated:";
+    return { kind: "gone", reason };
+  }
+  const item = op.itemOf(reference);
+  const other = item === undefined ? undefined : consumer.alsoOf(item);
+  if (other !== undefined) {
+    const reason = `refused: "${reference.vault}/${reference.item}" is also an item of ${other}, perhaps by another name; each agent needs an item of its own`;
+    return { kind: "unavailable", reason, wrong: true };
+  }
+  return checked(op.resolve(reference), consumer.form);
 }
 
-/** What is wrong with a value; undefined: nothing. Names only its form, never a part of it. */
-export function problemOfValue(bytes: Buffer): string | undefined {
-  if (bytes.length === 0) return "the value is empty";
-  if (bytes.length > maxValueBytes) return `the value has more than ${maxValueBytes} bytes`;
-  if (bytes.includes(0)) return "the value holds a zero byte, which no environment can carry";
+/** Why an agent may not have what an `op://` reference names; undefined: it may. */
+export function problemOfOp(
+  reference: OpReference,
+  { agent, vaults, form }: Pick<Consumer, "agent" | "vaults" | "form">,
+): string | undefined {
+  if (!isWithin(reference, vaults)) {
+    const allowed = vaults.length === 0 ? "none" : vaults.join(", ");
+    return `refused: "${reference.vault}/${reference.item}" is not among the vaults of ${agent} (${allowed}); add it to vaults in its file, if it is this agent's own`;
+  }
+  if (form === "text" && reference.attribute === "otp")
+    return "refused: a one-time password is good for half a minute, so it can only be a secret of its own, not a part of a text";
   return undefined;
 }
 
-async function readSecretFile(path: string, directory: string | undefined): Promise<Resolution> {
+/** Refuses a value that its consumer cannot take. */
+function checked(found: Resolution, form: Form): Resolution {
+  return found.kind === "value" ? deliverable(found.value.reveal(), form, found.identity) : found;
+}
+
+async function readSecretFile(
+  path: string,
+  directory: string | undefined,
+  form: Form,
+): Promise<Resolution> {
   if (directory === undefined) {
     return { kind: "gone", reason: "no directory of secret files is configured for this stack" };
   }
@@ -84,14 +126,15 @@ async function readSecretFile(path: string, directory: string | undefined): Prom
     // Never waits on a pipe and never follows a link that was put there since.
     const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
     const file = await open(real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const room = Buffer.alloc(maxValueBytes + 3);
     try {
       if (!(await file.stat()).isFile()) return { kind: "gone", reason: "it is no regular file" };
-      const room = Buffer.alloc(maxValueBytes + 3);
       let size = 0;
       for (let read = -1; read !== 0 && size < room.length; size += read)
         read = (await file.read(room, size, room.length - size)).bytesRead;
-      return deliverable(withoutLineEnd(room.subarray(0, size)));
+      return deliverable(withoutLineEnd(room.subarray(0, size)), form);
     } finally {
+      room.fill(0);
       await file.close();
     }
   } catch (error) {

@@ -1,24 +1,31 @@
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import type { Declaration } from "../../spec/declaration.ts";
-import { agentNamePattern, Path } from "../../spec/names.ts";
+import { agentNamePattern } from "../../spec/names.ts";
+import { isWithin, type OpReference, parseReference } from "../../spec/references.ts";
+import { referencesIn } from "../../spec/secrets.ts";
 import { type Log, reasonOf } from "../common/log.ts";
-import { Delivery, type Wanted } from "./delivery.ts";
-import { resolve, type Sources } from "./source.ts";
+import {
+  type Deliveries,
+  deliver,
+  deliveriesOf,
+  headersOf,
+  type Making,
+  type Outcome,
+  type SecretState,
+  versionOf,
+} from "./agent-delivery.ts";
+import type { Sources } from "./source.ts";
 
-/**
- * How one secret of one agent stands.
- * `delivered`: its file holds the value of its reference. `kept`: the value cannot be had now, the file still holds the
- * one that was delivered for this reference. `missing`: there is no file.
- */
-export interface SecretState {
-  readonly agent: string;
-  readonly name: string;
-  readonly reference: string;
-  readonly state: "delivered" | "kept" | "missing";
-  /** Why it is not `delivered`, and the cure. Never a value. */
-  readonly reason?: string;
-}
+/** What the gateway is told of an endpoint. `unknown`: nothing is to be added any more; `unavailable`: not now. */
+export type EndpointAnswer =
+  | {
+      readonly kind: "value";
+      readonly url: string;
+      readonly headers: Readonly<Record<string, string>>;
+      /** Another text whenever the rest is another one. */
+      readonly version: string;
+    }
+  | { readonly kind: "unknown" | "unavailable"; readonly reason: string };
 
 /** Keeps every agent's secret files as its declaration and the sources say. */
 export class SecretStore {
@@ -27,8 +34,19 @@ export class SecretStore {
   readonly #sources: Sources;
   readonly #log: Log;
   readonly #owner: number | undefined;
+  readonly #onStates: (outcomes: readonly Outcome[]) => void;
   #declarations: readonly Declaration[] | undefined;
-  #states: readonly SecretState[] = [];
+  /** The `op://` references that agents may have. */
+  #named: readonly { readonly agent: string; readonly reference: OpReference }[] = [];
+  /** The agents of each item, and what that was made from. */
+  #owners:
+    | {
+        readonly revision: number | undefined;
+        readonly named: object;
+        readonly of: ReadonlyMap<string, ReadonlySet<string>>;
+      }
+    | undefined;
+  #outcomes: readonly Outcome[] = [];
   #problems: readonly string[] = [];
   /** Passes run one after the other. */
   #work: Promise<void> = Promise.resolve();
@@ -43,22 +61,36 @@ export class SecretStore {
     readonly log: Log;
     /** User that gets the files; the agents' own unless a test says otherwise. */
     readonly owner?: number | undefined;
+    /** Called after every pass, with how everything stands. */
+    readonly onStates?: (outcomes: readonly Outcome[]) => void;
   }) {
     this.#directory = options.directory;
     this.#stack = options.stack;
     this.#sources = options.sources;
     this.#log = options.log;
     this.#owner = options.owner;
+    this.#onStates = options.onStates ?? (() => undefined);
   }
 
-  /** Takes the whole list of declarations; resolves when the files agree with it. */
+  /** Takes the whole list of declarations; resolves when the files agree with it. Values that nobody names go at once. */
   declare(declarations: readonly Declaration[]): Promise<void> {
     this.#declarations = declarations.filter((d) => !this.#stack || d.stack === this.#stack);
+    this.#named = this.#declarations.flatMap((declaration) =>
+      allowedOf(declaration).map((reference) => ({ agent: declaration.name, reference })),
+    );
+    this.#sources.op?.want(this.#named.map(({ reference }) => reference));
     return this.refresh();
+  }
+
+  /** The declarations of the stack; none before the first. */
+  get declarations(): readonly Declaration[] {
+    return this.#declarations ?? [];
   }
 
   /** Takes pushed values; resolves when the files agree with them. @throws Error that names no value */
   async push(values: unknown): Promise<number> {
+    if (!this.#sources.development)
+      throw new Error("env: references are refused in this stack, so nothing can be pushed");
     const count = this.#sources.pushed.push(values);
     this.#log.info("pushed", { names: Object.keys(values as object) });
     await this.refresh();
@@ -76,9 +108,33 @@ export class SecretStore {
     return this.#work;
   }
 
-  /** Every declared secret and how it stands. */
+  /** Everything that is declared and how it stands. */
   get states(): readonly SecretState[] {
-    return this.#states;
+    return this.#outcomes.map(({ wrong: _, ...state }) => state);
+  }
+
+  /** What the gateway adds for an agent's endpoint. Of an agent that is declared no more, nothing from that moment on. */
+  async endpoint(agent: string, name: string): Promise<EndpointAnswer> {
+    const declaration = this.declarations.find((one) => one.name === agent);
+    const endpoints = new Map(Object.entries(declaration?.endpoints ?? {}));
+    const endpoint = endpoints.get(name);
+    if (!declaration || !endpoint || declaration.network === "none")
+      return { kind: "unknown", reason: `${agent} declares no endpoint "${name}"` };
+    const making = this.makingOf(declaration);
+    const found = await headersOf(making, name, endpoint);
+    if (found.kind !== "filled")
+      return { kind: found.kind === "gone" ? "unknown" : "unavailable", reason: found.reason };
+    const { url } = endpoint;
+    const version = versionOf(making, name, url, found.of);
+    return { kind: "value", url, headers: found.of, version };
+  }
+
+  /** What one agent's things are made from now. */
+  makingOf(declaration: Declaration): Making {
+    // Looked up anew for each value: what leads where may become known while files are written.
+    const alsoOf = (item: string) =>
+      [...(this.#ownersNow().get(item) ?? [])].find((agent) => agent !== declaration.name);
+    return { declaration, sources: this.#sources, alsoOf };
   }
 
   /** Resolves while the store can do its work; a missing secret is not its fault. @throws Error with the reason */
@@ -89,7 +145,7 @@ export class SecretStore {
 
   async #pass(): Promise<void> {
     if (!this.#declarations) return;
-    const states: SecretState[] = [];
+    const outcomes: Outcome[] = [];
     const problems: string[] = [];
     const attempt = async (agent: string, act: () => Promise<void>) => {
       try {
@@ -98,74 +154,77 @@ export class SecretStore {
         problems.push(`${agent}: ${reasonOf(error)}`);
       }
     };
-    for (const declaration of this.#declarations) {
-      await attempt(declaration.name, async () => {
-        states.push(...(await this.#deliver(declaration)));
-      });
-    }
     const declared = new Set(this.#declarations.map(({ name }) => name));
+    // First what must go: nobody waits for another agent's values.
     for (const name of await this.#agentsOnDisk()) {
       if (declared.has(name)) continue;
       await attempt(name, async () => {
-        if (await this.#delivery(name).withdraw()) this.#log.info("withdrawn", { agent: name });
+        const { secrets, config } = this.#deliveries(name);
+        const gone = [await secrets.withdraw(), await config.withdraw()];
+        if (gone.includes(true)) this.#log.info("withdrawn", { agent: name });
       });
     }
-    this.#report(states, problems);
-    this.#states = states;
+    for (const declaration of this.#declarations) {
+      const agent = declaration.name;
+      await attempt(agent, async () => {
+        const done = await deliver(this.makingOf(declaration), this.#deliveries(agent));
+        outcomes.push(...done.outcomes);
+        if (done.changed.length > 0) this.#log.info("delivered", { agent, names: done.changed });
+      });
+    }
+    this.#report(outcomes, problems);
+    this.#outcomes = outcomes;
     this.#problems = problems;
+    this.#onStates(outcomes);
   }
 
-  async #deliver(declaration: Declaration): Promise<SecretState[]> {
-    const agent = declaration.name;
-    const delivery = this.#delivery(agent);
-    const there = await delivery.delivered();
-    const wanted = new Map<string, Wanted>();
-    const keep = new Set<string>();
-    const states: SecretState[] = [];
-    const secrets = Object.entries(declaration.secrets).sort(([a], [b]) => (a < b ? -1 : 1));
-    for (const [name, reference] of secrets) {
-      const about = { agent, name, reference };
-      if (declaration.network === "none") {
-        const reason =
-          'an agent with network "none" has no directory to which secrets could be delivered';
-        states.push({ ...about, state: "missing", reason });
-        continue;
-      }
-      const found = await resolve(reference, { agent, name }, this.#sources);
-      if (found.kind === "value") {
-        const { value } = found;
-        const fingerprint = this.#sources.seed.fingerprint({ agent, name }, value.reveal());
-        wanted.set(name, { reference, fingerprint, value });
-        states.push({ ...about, state: "delivered" });
-      } else if (found.kind === "unavailable" && there.get(name)?.reference === reference) {
-        keep.add(name);
-        states.push({ ...about, state: "kept", reason: found.reason });
-      } else states.push({ ...about, state: "missing", reason: found.reason });
+  /** The agents whose references lead to an item, by whatever name, each within its own allow-list. */
+  #ownersNow(): ReadonlyMap<string, ReadonlySet<string>> {
+    const revision = this.#sources.op?.revision;
+    if (this.#owners?.revision === revision && this.#owners?.named === this.#named)
+      return this.#owners.of;
+    const owners = new Map<string, Set<string>>();
+    for (const { agent, reference } of this.#named) {
+      const item = this.#sources.op?.itemOf(reference);
+      if (item !== undefined) owners.set(item, (owners.get(item) ?? new Set()).add(agent));
     }
-    if (await delivery.apply(wanted, keep))
-      this.#log.info("delivered", { agent, names: [...wanted.keys(), ...keep] });
-    if (declaration.network !== "none") await delivery.tell(states);
-    return states;
+    this.#owners = { revision, named: this.#named, of: owners };
+    return owners;
   }
 
   /** Says what changed since the pass before, once. */
-  #report(states: readonly SecretState[], problems: readonly string[]): void {
-    const known = new Set(this.#states.map((state) => JSON.stringify(state)));
-    for (const state of states) {
-      if (known.has(JSON.stringify(state)) || state.state === "delivered") continue;
-      this.#log.warn("secret", { ...state });
+  #report(outcomes: readonly Outcome[], problems: readonly string[]): void {
+    const known = new Set(this.#outcomes.map((outcome) => JSON.stringify(outcome)));
+    for (const outcome of outcomes) {
+      if (known.has(JSON.stringify(outcome)) || outcome.state === "delivered") continue;
+      const { wrong: _, ...state } = outcome;
+      this.#log.warn("secret", state);
     }
     for (const problem of problems)
       if (!this.#problems.includes(problem)) this.#log.error("not-written", { reason: problem });
   }
 
-  #delivery(agent: string): Delivery {
-    const directory = Path.agentSecrets.replace(Path.agentRun, join(this.#directory, agent));
-    return new Delivery(directory, this.#owner);
+  #deliveries(agent: string): Deliveries {
+    return deliveriesOf(this.#directory, agent, this.#owner);
   }
 
   async #agentsOnDisk(): Promise<string[]> {
     const found = await readdir(this.#directory).catch(() => []);
     return found.filter((name) => agentNamePattern.test(name));
+  }
+}
+
+/** The `op://` references of a declaration that its own allow-list admits. */
+function allowedOf(declaration: Declaration): OpReference[] {
+  if (declaration.network === "none") return [];
+  try {
+    return referencesIn(declaration).flatMap(({ reference: written }) => {
+      const reference = parseReference(written);
+      const allowed = reference.scheme === "op" && isWithin(reference, declaration.vaults ?? []);
+      return allowed ? [reference] : [];
+    });
+  } catch {
+    // One that is no reference is refused where it is delivered.
+    return [];
   }
 }
