@@ -1,6 +1,14 @@
 import * as pulumi from "@pulumi/pulumi";
 import { serviceContainer } from "../spec/container.ts";
-import { Path, Port, runDirectory, Service, Uid } from "../spec/names.ts";
+import {
+  Path,
+  Port,
+  runDirectory,
+  Service,
+  storeDirectory,
+  storeEgressDirectory,
+  Uid,
+} from "../spec/names.ts";
 import { serviceLimits } from "../spec/presets.ts";
 import { MiB } from "../spec/units.ts";
 import { tokenDirectory } from "./admin-bridge.ts";
@@ -19,6 +27,14 @@ export interface EgressGatewayArgs {
   readonly egress: StackNetwork;
   /** Volume in RAM with the admin bridge's token socket. */
   readonly tokens: SharedVolume;
+  /**
+   * Where the secret store may go: entries as in an agent's `egress`, and hosts of them that may have private
+   * addresses. @default nowhere
+   */
+  readonly storeEgress?: {
+    readonly hosts: readonly string[];
+    readonly privateHosts: readonly string[];
+  };
 }
 
 /** The only way out of a sealed agent: one socket each, an allow-list, and the credentials that it never sees. */
@@ -28,7 +44,7 @@ export class EgressGateway extends pulumi.ComponentResource {
 
   constructor(name: string, args: EgressGatewayArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:index:EgressGateway", name, {}, opts);
-    const { stack } = args;
+    const { stack, storeEgress } = args;
     createContainer(
       name,
       serviceContainer({
@@ -44,11 +60,19 @@ export class EgressGateway extends pulumi.ComponentResource {
           BERTH_TEAM: args.team,
           BERTH_PRIVATE_EGRESS: [...args.privateEgress].sort().join(","),
           MATTERMOST_URL: `http://${Service.mattermost}:${Port.mattermost}`,
+          ...(storeEgress
+            ? {
+                BERTH_STORE_EGRESS: [...storeEgress.hosts].sort().join(","),
+                BERTH_STORE_PRIVATE: [...storeEgress.privateHosts].sort().join(","),
+              }
+            : {}),
         },
         binds: [
           `${runDirectory(stack)}/agents:${Path.agentsRun}`,
           `${proxyDirectory(stack, Service.egressGateway)}:${Path.proxyRun}:ro`,
           `${args.tokens.name}:${tokenDirectory}:ro`,
+          `${storeDirectory(stack, Service.egressGateway)}:${Path.storeRun}:ro`,
+          ...(storeEgress ? [`${storeEgressDirectory(stack)}:${Path.storeEgressRun}`] : []),
         ],
         networks: [args.network.name, args.egress.name],
         healthcheck: ownHealthcheck,

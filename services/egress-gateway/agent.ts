@@ -4,7 +4,11 @@ import { type Declaration, declarationHash } from "../../spec/declaration.ts";
 import { sendJson } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import { Audit } from "./audit.ts";
+import { Door } from "./door.ts";
 import { Egress, type EgressOptions } from "./egress/egress.ts";
+import { Endpoints } from "./endpoints/endpoints.ts";
+import type { AskStore } from "./endpoints/store.ts";
+import { endpointsPrefix } from "./endpoints/target.ts";
 import { Front } from "./front.ts";
 import type { Limits } from "./limits.ts";
 import { Mattermost } from "./mattermost/mattermost.ts";
@@ -12,7 +16,7 @@ import { apiPrefix } from "./mattermost/routes.ts";
 import { type Bot, type FindChannels, type Mint, TokenHolder } from "./mattermost/tokens.ts";
 import type { Upstream } from "./mattermost/upstream.ts";
 import { selfAnswer, selfPath } from "./self.ts";
-import { placeSocket, removeFile, type SocketFile } from "./socket-file.ts";
+import { removeFile } from "./socket-file.ts";
 import { writeTokenFile } from "./token-file.ts";
 
 /** What every agent's side of the gateway is made from. */
@@ -23,6 +27,8 @@ export interface AgentOptions {
   readonly upstream: Upstream;
   readonly mint: Mint;
   readonly findChannels: FindChannels;
+  /** Asks the secret store what is added to an endpoint's requests. */
+  readonly askStore: AskStore;
   readonly team: string;
 }
 
@@ -32,10 +38,7 @@ export interface AgentPaths {
   readonly botToken: string;
 }
 
-/**
- * A kind of request with a path (`GET /…`) that an agent may make of the gateway. One more of these is how a new
- * service for agents is added, for instance a model endpoint whose key the gateway holds.
- */
+/** A kind of request with a path (`GET /…`) that an agent may make of the gateway. One more of these is one more service. */
 interface Mode {
   readonly takes: (path: string) => boolean;
   readonly request: (
@@ -54,10 +57,10 @@ export class Agent {
   readonly #egress: Egress;
   readonly #holder: TokenHolder;
   readonly #mattermost: Mattermost;
+  readonly #endpoints: Endpoints;
   readonly #modes: readonly Mode[];
   readonly #front: Front;
-  #server: http.Server | undefined;
-  #file: SocketFile | undefined;
+  readonly #door: Door;
   #closed = false;
 
   constructor(declaration: Declaration, paths: AgentPaths, options: AgentOptions) {
@@ -86,11 +89,25 @@ export class Agent {
       findChannels: options.findChannels,
       access: () => this.#declaration.chat.access,
     });
+    const { resolveMs, connectMs } = limits;
+    this.#endpoints = new Endpoints({
+      agent: name,
+      audit: this.#audit,
+      log,
+      limits,
+      reach: { ...options.egress, resolveMs, connectMs },
+      ask: options.askStore,
+    });
+    this.#endpoints.declare(declaration.endpoints ?? {});
     this.#modes = [
       {
         takes: (path) => path.startsWith(`${apiPrefix}/`),
         request: (request, response) => this.#mattermost.request(request, response),
         upgrade: (request, near, head) => this.#mattermost.upgrade(request, near, head),
+      },
+      {
+        takes: (path) => path.startsWith(`${endpointsPrefix}/`),
+        request: (request, response) => this.#endpoints.request(request, response),
       },
       { takes: (path) => path === selfPath, request: this.#self },
       { takes: (path) => path === "/healthz", request: this.#health },
@@ -101,12 +118,13 @@ export class Agent {
       upgrade: (request, near, head) => this.#mode(request)?.upgrade?.(request, near, head),
       connect: (request, near, head) => this.#egress.connect(request, near, head),
     });
+    this.#door = new Door(this.#front, paths.socket, 0o666);
   }
 
   /** Begins to listen and to fetch the bot's token. @throws Error where the socket cannot be placed */
   async start(): Promise<void> {
     this.#holder.start().catch((error: unknown) => this.#report("token-missing", error));
-    await this.#listen();
+    await this.#door.open();
     if (!this.#ownsToken()) await removeFile(this.#paths.botToken);
   }
 
@@ -116,6 +134,7 @@ export class Agent {
     const changed = declarationHash(declaration) !== declarationHash(this.#declaration);
     this.#declaration = declaration;
     this.#egress.allow(declaration.egress);
+    this.#endpoints.declare(declaration.endpoints ?? {});
     if (changed) this.#mattermost.scope.changed();
     if (owned && !this.#ownsToken()) {
       await removeFile(this.#paths.botToken);
@@ -128,9 +147,8 @@ export class Agent {
 
   /** Puts the socket back where somebody took it away. @throws Error where that fails */
   async sweep(): Promise<void> {
-    if (this.#closed || (await this.#file?.inPlace())) return;
-    await this.#listen();
-    this.#options.log.warn("socket-put-back", { agent: this.#declaration.name });
+    if (await this.#door.keep())
+      this.#options.log.warn("socket-put-back", { agent: this.#declaration.name });
   }
 
   /** Checks a token of whose end nobody would tell: of a WebSocket that went deaf, or in the agent's own hands. */
@@ -138,25 +156,21 @@ export class Agent {
     if (this.#mattermost.openSockets > 0 || this.#ownsToken()) await this.#mattermost.check();
   }
 
+  /** Asks for another token though this one is good: the admin bridge is about to revoke it. */
+  renewToken(): void {
+    this.#holder.replace().catch((error: unknown) => this.#report("token-missing", error));
+  }
+
   /** Ends everything of this agent; its socket and token files are gone when the promise resolves. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#endpoints.close();
     this.#holder.close();
-    await this.#file?.remove();
+    await this.#door.shut();
     await removeFile(this.#paths.botToken);
-    this.#server?.close();
     this.#mattermost.close();
     this.#egress.close();
     this.#front.close();
-  }
-
-  async #listen(): Promise<void> {
-    const server = this.#front.makeServer();
-    const before = this.#server;
-    this.#file = await placeSocket(server, this.#paths.socket, 0o666);
-    this.#server = server;
-    // Connections of the one before go on; it only stops to listen.
-    before?.close();
   }
 
   #mode(request: http.IncomingMessage): Mode | undefined {
@@ -176,7 +190,7 @@ export class Agent {
       reason: "no-such-path",
     });
     sendJson(response, 404, {
-      message: `Served here: ${apiPrefix}/… (Mattermost), ${selfPath}, /healthz, and proxy requests.`,
+      message: `Served here: ${apiPrefix}/… (Mattermost), ${endpointsPrefix}/<name>/…, ${selfPath}, /healthz, and proxy requests.`,
       reason: "no-such-path",
     });
   }

@@ -68,6 +68,11 @@ export class Gateway {
     });
   }
 
+  /** Replaces one agent's token; the others keep theirs. */
+  renewToken(name: string): void {
+    this.#agents.get(name)?.renewToken();
+  }
+
   /** Resolves while every declared agent can be served. @throws Error with the reason */
   async health(): Promise<void> {
     if (!this.#known) throw new Error("no declarations yet: is the socket proxy running?");

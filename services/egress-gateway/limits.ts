@@ -62,6 +62,12 @@ export interface Limits {
   readonly channelsFreshMs: number;
   /** The same soon after a change of the declaration, and where a channel is not known. */
   readonly channelsHurryMs: number;
+  /** What is added to an endpoint's requests is at most this old, as long as the secret store answers. */
+  readonly endpointFreshMs: number;
+  /** Least time between two questions for a value that was not there. */
+  readonly endpointRetryMs: number;
+  /** For an answer of the secret store. */
+  readonly storeMs: number;
 }
 
 export const defaultLimits: Limits = {
@@ -97,4 +103,7 @@ export const defaultLimits: Limits = {
   wholeAnswerBytes: 16 * 1024 * 1024,
   channelsFreshMs: 60_000,
   channelsHurryMs: 2_000,
+  endpointFreshMs: 2_000,
+  endpointRetryMs: 250,
+  storeMs: 2_000,
 };

@@ -4,10 +4,10 @@ import { sendJson } from "../../common/http.ts";
 import type { Fields } from "../../common/log.ts";
 import type { Audit } from "../audit.ts";
 import type { Limits } from "../limits.ts";
-import { endWithJson, headText, type Refusal } from "../reply.ts";
+import { endToEndHeaders, endWithJson, headText, type Refusal } from "../reply.ts";
 import { GuardError, HelloGuard, unrecognizedName } from "./hello-guard.ts";
-import { relayPlain } from "./plain.ts";
-import { ReachError, type ReachOptions, reach } from "./reach.ts";
+import { ReachError, type ReachOptions, reach, statusOf } from "./reach.ts";
+import { relay } from "./relay.ts";
 import { findRule, parseRules, type Rule } from "./rules.ts";
 import { type Carried, splice } from "./splice.ts";
 import { authorityOf, parseAuthority, type Target } from "./target.ts";
@@ -15,26 +15,45 @@ import { authorityOf, parseAuthority, type Target } from "./target.ts";
 /** Settings of the way outside, the same for every agent. */
 export type EgressOptions = Omit<ReachOptions, "resolveMs" | "connectMs">;
 
+/** How a refused user of the gateway gets an entry (`host`, `host:port`) onto its list. */
+export type Cure = (user: string, entry: string) => string;
+
+/** For agents: their list is in their file. */
+const agentsFile: Cure = (agent, entry) =>
+  `is not in the egress list of ${agent}. To open it add "${entry}" to egress in the agent's file and run pulumi up.`;
+
+/** Client headers of plain requests that do not go on: those for this proxy, and those that the request gets anew. */
+const dropped = new Set(["host", "expect", "content-length", "http2-settings"]);
+
 /** Something open that a changed allow-list may forbid. */
 interface Flow {
   readonly target: Target;
   readonly abort: AbortController;
 }
 
-/** The way outside of one agent: CONNECT and plain requests, by that agent's allow-list alone. */
+/** The way outside of one user of the gateway: CONNECT and plain requests, by that one's allow-list alone. */
 export class Egress {
   readonly #agent: string;
   readonly #audit: Audit;
   readonly #limits: Limits;
   readonly #reach: ReachOptions;
+  readonly #cure: Cure;
   readonly #flows = new Set<Flow>();
   #rules: readonly Rule[] = [];
 
-  constructor(agent: string, audit: Audit, limits: Limits, options: EgressOptions) {
+  /** @param cure what a refusal of a host that is not listed says */
+  constructor(
+    agent: string,
+    audit: Audit,
+    limits: Limits,
+    options: EgressOptions,
+    cure: Cure = agentsFile,
+  ) {
     this.#agent = agent;
     this.#audit = audit;
     this.#limits = limits;
     this.#reach = { ...options, resolveMs: limits.resolveMs, connectMs: limits.connectMs };
+    this.#cure = cure;
   }
 
   /** Takes the agent's present list. What is open and no longer allowed is cut. */
@@ -109,12 +128,17 @@ export class Egress {
       const { socket, address } = await reach(target, rule, this.#reach, flow.abort.signal);
       this.#allowed("http", target, rule, address);
       const path = (url[2] ?? "").startsWith("/") ? (url[2] ?? "/") : `/${url[2] ?? ""}`;
-      const end = await relayPlain({
+      // The Host header says what the allow-list saw.
+      const host = authorityOf(target, 80);
+      const headers = endToEndHeaders(request.rawHeaders, (name) => !dropped.has(name));
+      const { end } = await relay({
         request,
         response,
         socket,
-        host: authorityOf(target, 80),
+        host,
         path,
+        headers: { ...headers, host },
+        answerHeaders: (answer) => endToEndHeaders(answer.rawHeaders, () => true),
         limits: this.#limits,
         signal: flow.abort.signal,
         carried,
@@ -135,12 +159,8 @@ export class Egress {
   }
 
   #notListed(target: Target): Refusal {
-    const entry = authorityOf(target, 443);
-    return {
-      status: 403,
-      reason: "not-listed",
-      message: `${authorityOf(target)} is not in the egress list of ${this.#agent}. To open it add "${entry}" to egress in the agent's file and run pulumi up.`,
-    };
+    const cure = this.#cure(this.#agent, authorityOf(target, 443));
+    return { status: 403, reason: "not-listed", message: `${authorityOf(target)} ${cure}` };
   }
 
   #allowed(kind: Kind, target: Target, rule: Rule, address: string): void {
@@ -180,8 +200,7 @@ export class Egress {
     to: Duplex | http.ServerResponse,
   ): void {
     if (error instanceof ReachError) {
-      const status = error.kind === "denied" ? 403 : error.kind === "timeout" ? 504 : 502;
-      const refusal = { status, reason: error.reason, message: error.message };
+      const refusal = { status: statusOf(error), reason: error.reason, message: error.message };
       const { addresses } = error;
       this.#refuse(kind, target, refusal, to, { rule: rule.text, addresses });
     } else {

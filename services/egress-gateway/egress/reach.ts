@@ -55,6 +55,11 @@ export class ReachError extends Error {
   }
 }
 
+/** The status that says to the client why it got nowhere. */
+export function statusOf(error: ReachError): number {
+  return error.kind === "denied" ? 403 : error.kind === "timeout" ? 504 : 502;
+}
+
 export interface ReachOptions {
   readonly wire: Wire;
   /** Hosts, in normal form, whose names may lead to private addresses. */

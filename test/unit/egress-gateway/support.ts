@@ -10,6 +10,7 @@ import tls from "node:tls";
 import { createLog, type Log } from "../../../services/common/log.ts";
 import { Redacted } from "../../../services/common/redacted.ts";
 import type { Wire } from "../../../services/egress-gateway/egress/reach.ts";
+import type { AskStore } from "../../../services/egress-gateway/endpoints/store.ts";
 import { Gateway } from "../../../services/egress-gateway/gateway.ts";
 import { defaultLimits, type Limits } from "../../../services/egress-gateway/limits.ts";
 import type {
@@ -62,6 +63,7 @@ export class TestGateway {
     readonly wire?: Wire;
     readonly mint?: Mint;
     readonly findChannels?: FindChannels;
+    readonly askStore?: AskStore;
     readonly mattermost?: string;
     readonly limits?: Partial<Limits>;
     readonly privateHosts?: readonly string[];
@@ -82,6 +84,7 @@ export class TestGateway {
         upstream: this.upstream,
         mint: options.mint ?? (async (agent) => bot(agent, "t".repeat(26))),
         findChannels: options.findChannels ?? (async () => []),
+        askStore: options.askStore ?? (async () => ({ kind: "unknown", message: "no store" })),
         team: "fleet",
       },
     );
