@@ -27,14 +27,14 @@ const maxSkewMs = 30_000;
 /** Space that images, volumes and builds need. */
 const leastDiskBytes = 5 * GiB;
 
-const ok = (name: string, says: string): Check => ({ name, state: "ok", says });
-const note = (name: string, says: string, cure: string): Check => ({
+export const ok = (name: string, says: string): Check => ({ name, state: "ok", says });
+export const note = (name: string, says: string, cure: string): Check => ({
   name,
   state: "note",
   says,
   cure,
 });
-const failed = (name: string, says: string, cure: string): Check => ({
+export const failed = (name: string, says: string, cure: string): Check => ({
   name,
   state: "failed",
   says,
@@ -280,11 +280,4 @@ export function checkClient(env: NodeJS.ProcessEnv): Check {
         "not on PATH",
         "only needed to look around by hand (docs/architecture.md): install docker-cli",
       );
-}
-
-/** The 1Password command, which this version does not use yet. */
-export function checkOp(env: NodeJS.ProcessEnv): Check {
-  return onPath("op", env, existsSync)
-    ? ok("op", "the 1Password command is there")
-    : note("op", "not on PATH", "only needed for op:// references; file: and env: work without");
 }

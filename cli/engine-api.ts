@@ -131,11 +131,12 @@ export interface ExecResult {
   readonly stderr: string;
 }
 
-/** Longest time that a command inside a container may take. */
+/** Longest time that a command inside a container may take, unless the caller says another. */
 const execTimeoutMs = 120_000;
 
 /**
  * Runs a command inside a running container, with text on its standard input.
+ * @param timeoutMs longest time that it may take
  * @throws Error where the container is not there or not running
  */
 export async function execIn(
@@ -143,13 +144,14 @@ export async function execIn(
   container: string,
   command: readonly string[],
   stdin = "",
+  timeoutMs = execTimeoutMs,
 ): Promise<ExecResult> {
   const { Id } = await engineJson<{ Id: string }>(engine, {
     method: "POST",
     path: `/containers/${encodeURIComponent(container)}/exec`,
     body: { AttachStdin: true, AttachStdout: true, AttachStderr: true, Tty: false, Cmd: command },
   });
-  const frames = await attachedExec(engine, Id, stdin);
+  const frames = await attachedExec(engine, Id, stdin, timeoutMs);
   const { ExitCode } = await engineJson<{ ExitCode: number | null }>(engine, {
     path: `/exec/${Id}/json`,
   });
@@ -161,7 +163,12 @@ export async function execIn(
 }
 
 /** Starts a prepared exec over a hijacked connection: input goes up and is closed, framed output comes down. */
-function attachedExec(engine: EngineClient, id: string, stdin: string): Promise<FrameReader> {
+function attachedExec(
+  engine: EngineClient,
+  id: string,
+  stdin: string,
+  timeoutMs: number,
+): Promise<FrameReader> {
   return new Promise((resolve, reject) => {
     const body = Buffer.from(JSON.stringify({ Detach: false, Tty: false }));
     const sent = http.request({
@@ -169,7 +176,7 @@ function attachedExec(engine: EngineClient, id: string, stdin: string): Promise<
       method: "POST",
       path: `/exec/${id}/start`,
       agent: false,
-      timeout: execTimeoutMs,
+      timeout: timeoutMs,
       headers: {
         host: "berth",
         "content-type": "application/json",
@@ -190,7 +197,7 @@ function attachedExec(engine: EngineClient, id: string, stdin: string): Promise<
       const frames = new FrameReader();
       const late = setTimeout(
         () => socket.destroy(new Error("the command inside the container did not end in time")),
-        execTimeoutMs,
+        timeoutMs,
       );
       const settle = (finish: () => void) => () => {
         clearTimeout(late);

@@ -1,12 +1,11 @@
-import { decodeDeclaration } from "../spec/declaration.ts";
-import { Label, Service } from "../spec/names.ts";
+import { Service } from "../spec/names.ts";
 import { parseReference } from "../spec/references.ts";
-import { CliError } from "./console.ts";
-import { type EngineClient, engineJson, execIn } from "./engine-api.ts";
+import { CliError, withoutControls } from "./console.ts";
+import { type EngineClient, execIn } from "./engine-api.ts";
 import { containerOf } from "./live-stack.ts";
+import { declaredIn, placesOf } from "./secrets/declared.ts";
+import { node, reasonIn, storeOf } from "./secrets/store.ts";
 import type { Session } from "./session.ts";
-
-const node = "/usr/local/bin/node";
 
 /**
  * Makes a person's account through the admin bridge.
@@ -36,16 +35,10 @@ export async function environmentReferences(
   session: Session,
   engine: EngineClient,
 ): Promise<string[]> {
-  const filters = JSON.stringify({ label: [`${Label.stack}=${session.stack}`, Label.declaration] });
-  const { Volumes } = await engineJson<{
-    Volumes: { Labels: Record<string, string> | null }[] | null;
-  }>(engine, { path: `/volumes?filters=${encodeURIComponent(filters)}` });
-  const names = (Volumes ?? []).flatMap(({ Labels }) => {
-    const { secrets } = decodeDeclaration(Labels?.[Label.declaration] ?? "");
-    return Object.values(secrets).flatMap((written) => {
-      const reference = parseReference(written);
-      return reference.scheme === "env" ? [reference.name] : [];
-    });
+  const places = placesOf(await declaredIn(engine, session.stack));
+  const names = places.flatMap(({ reference: written }) => {
+    const reference = parseReference(written);
+    return reference.scheme === "env" ? [reference.name] : [];
   });
   return [...new Set(names)].sort();
 }
@@ -64,17 +57,33 @@ export async function pushSecrets(
   const missing = names.filter((name) => !session.env[name]);
   if (pushed.length > 0) {
     const values = Object.fromEntries(pushed.map((name) => [name, session.env[name]]));
-    const result = await execIn(
-      engine,
-      containerOf(session, Service.secretStore),
-      [node, "/opt/berth/secret-store.mjs", "push"],
-      JSON.stringify(values),
-    );
+    const result = await storeOf(session, engine).run("push", [], JSON.stringify(values));
     if (result.exitCode !== 0) {
-      throw new CliError(
-        `the secret store took no values: ${(result.stderr || result.stdout).trim()}`,
-      );
+      throw new CliError(`the secret store took no values: ${reasonIn(result)}`);
     }
   }
   return { pushed, missing };
+}
+
+/**
+ * Gives an agent's bot a new chat token through the admin bridge: the gateway takes it, then the old one is revoked.
+ * @returns what became of it, in the bridge's words
+ * @throws CliError with the bridge's own reason
+ */
+export async function rotateBotToken(
+  session: Session,
+  engine: EngineClient,
+  agent: string,
+): Promise<string> {
+  const result = await execIn(
+    engine,
+    containerOf(session, Service.adminBridge),
+    [node, "/opt/berth/admin-bridge.mjs", "rotate-token", agent],
+    "",
+    // The bridge asks until it is ready, and the gateway has time to take the token.
+    300_000,
+  );
+  const says = withoutControls(result.exitCode === 0 ? result.stdout : result.stderr).trim();
+  if (result.exitCode === 0) return says;
+  throw new CliError(says || `the admin bridge's command ended with exit code ${result.exitCode}`);
 }

@@ -1,4 +1,7 @@
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { release } from "node:os";
+import { basename } from "node:path";
 import { type Command, readArguments } from "../command.ts";
 import { CliError } from "../console.ts";
 import {
@@ -8,13 +11,21 @@ import {
   checkDisk,
   checkEngine,
   checkImages,
-  checkOp,
   checkPorts,
   checkRunDirectory,
   type RunDirectory,
 } from "../doctor.ts";
+import {
+  checkCorePattern,
+  checkOp,
+  checkSwap,
+  checkSystemd,
+  checkTpm,
+  swapsIn,
+} from "../doctor-secrets.ts";
 import { type EngineClient, type EngineInfo, infoOf } from "../engine-api.ts";
 import { root } from "../paths.ts";
+import { hasTpm2, systemdVersion } from "../secrets/systemd-creds.ts";
 import { openSession, type Session } from "../session.ts";
 import {
   canPutRunDirectoryOnRam,
@@ -74,8 +85,45 @@ export async function diagnose(session: Session): Promise<Check[]> {
     ...(local ? checkRunDirectory(await runDirectoryFacts(engine)) : []),
     ...(client ? [await imagesOf(client)] : []),
     checkClient(session.env),
-    checkOp(session.env),
+    ...(local ? await checkSecrets(session) : []),
   ];
+}
+
+/** What keeping secrets needs of this machine, as far as Linux tells it. */
+async function checkSecrets({ config, env }: Session): Promise<Check[]> {
+  const op = checkOp(config.secrets, isProgram);
+  if (process.platform !== "linux") return op;
+  const read = (path: string) => readFile(path, "utf8").catch(() => "");
+  const isThere = existsSync("/dev/tpmrm0");
+  return [
+    checkTpm({ isThere, isUsable: await hasTpm2(env) }),
+    checkSystemd(await systemdVersion(env)),
+    checkSwap(swapsIn(await read("/proc/swaps"), swapIsSafe), release()),
+    checkCorePattern(await read("/proc/sys/kernel/core_pattern")),
+    ...op,
+  ];
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** Compressed RAM is no disk; an encrypted device says so of itself in its id (cryptsetup: `CRYPT-…`). */
+function swapIsSafe(path: string): boolean {
+  let device = path;
+  try {
+    device = realpathSync(path);
+    const id = readFileSync(`/sys/class/block/${basename(device)}/dm/uuid`, "utf8");
+    return id.startsWith("CRYPT-");
+  } catch {
+    // Not of the device mapper: a plain partition, a file, or zram.
+    return /^\/dev\/zram\d+$/.test(device);
+  }
 }
 
 async function runDirectoryFacts(engine: FoundEngine | undefined): Promise<RunDirectory> {

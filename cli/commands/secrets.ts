@@ -1,23 +1,32 @@
-import { type Command, readArguments } from "../command.ts";
-import { CliError } from "../console.ts";
-import { openLive } from "../live-stack.ts";
-import { pushSecrets } from "../operator.ts";
+import type { Command } from "../command.ts";
+import { CliError, table } from "../console.ts";
+import { check, create, lock, push, refresh, rotate, status } from "../secrets/store-commands.ts";
+import { seal, unlock } from "../secrets/token-commands.ts";
 
-/** Hands the values of `env:NAME` references to the secret store. */
+/** What can be done with secrets, in the order in which an operator comes to it. */
+export const subcommands: Readonly<Record<string, Command>> = {
+  seal,
+  unlock,
+  lock,
+  check,
+  status,
+  refresh,
+  rotate,
+  create,
+  push,
+};
+
+/** Everything about the agents' secrets and the token that reads them. */
 export const secrets: Command = {
-  usage: "secrets push",
-  summary: "hand the values of env: references to the secret store",
-  async run(args) {
-    const { positionals } = readArguments(args, {}, { least: 1, most: 1, usage: secrets.usage });
-    if (positionals[0] !== "push") throw new CliError(`usage: berth ${secrets.usage}`, 2);
-    const { session, engine } = await openLive();
-    const { pushed, missing } = await pushSecrets(session, engine);
-    if (missing.length > 0) {
-      throw new CliError(`these have no value in this environment: ${missing.join(", ")}`);
-    }
-    session.console.print(
-      pushed.length === 0 ? "no agent refers to env:" : `handed over: ${pushed.join(", ")}`,
-    );
-    return 0;
+  usage: `secrets ${Object.keys(subcommands).join("|")}`,
+  summary: "the agents' secrets, and the token that reads them",
+  async run([name = "", ...args]) {
+    const command = Object.hasOwn(subcommands, name) ? subcommands[name] : undefined;
+    if (command) return command.run(args);
+    const rows = Object.values(subcommands).map(({ usage, summary }) => [
+      `  berth ${usage}`,
+      summary,
+    ]);
+    throw new CliError(`usage:\n${table(rows).join("\n")}`, 2);
   },
 };

@@ -12,6 +12,7 @@ import {
   selectStack,
 } from "../pulumi-stack.ts";
 import { repair, startServices } from "../repair.ts";
+import { unlockAfterUp } from "../secrets/unlock.ts";
 import {
   openSession,
   prepareEngine,
@@ -47,6 +48,7 @@ export const up: Command = {
     const account = await stages.step("first person", () =>
       firstPerson(session, engine.client, person),
     );
+    await unlockAfterUp(session, engine.client);
     await handOverSecrets(session, engine.client);
     const answers = await stages.step("agents", () => firstAnswers(outputs));
     report(session, outputs, { ...account, name: person }, answers.greetings);

@@ -8,7 +8,6 @@ import {
   checkDisk,
   checkEngine,
   checkImages,
-  checkOp,
   checkPorts,
   checkRunDirectory,
 } from "../../../cli/doctor.ts";
@@ -179,9 +178,6 @@ describe("the machine", () => {
     },
   );
 
-  it("a missing op is a note, never a failure", () =>
-    expect(checkOp({ PATH: "/none" }).state).toBe("note"));
-
   it("a failure's cure stands under it", () => {
     const lines = linesOf([{ name: "x", state: "failed", says: "bad", cure: "mend it" }]);
     expect(lines).toEqual(["FAIL  x: bad", "      cure: mend it"]);
@@ -196,6 +192,7 @@ describe("what the command reads of a stack's config file", () => {
       mattermostPort: 8065,
       adminPort: 8066,
       operator: "operator",
+      secrets: { provider: "development", via: "sdk", opPath: undefined },
     }));
 
   it.each([
@@ -205,6 +202,22 @@ describe("what the command reads of a stack's config file", () => {
     ['  berth:adminPort: "9001"', { adminPort: 9001 }],
     ["  berth:operators:\n    - ada\n    - bob", { operator: "ada" }],
     ['  berth:operators: ["ada"]', { operator: "ada" }],
+    [
+      '  berth:secrets: { "provider": "onepassword", "via": "op", "opPath": "/usr/bin/op" }',
+      { secrets: { provider: "onepassword", via: "op", opPath: "/usr/bin/op" } },
+    ],
+    [
+      '  berth:secrets: \'{"provider":"onepassword"}\'',
+      { secrets: { provider: "onepassword", via: "sdk", opPath: undefined } },
+    ],
+    [
+      "  berth:secrets:\n    # via: op\n    provider: onepassword\n\n    via: connect # mine\n  berth:x:\n    opPath: /x",
+      { secrets: { provider: "onepassword", via: "connect", opPath: undefined } },
+    ],
+    [
+      "  berth:x:\n    provider: onepassword",
+      { secrets: { provider: "development", via: "sdk", opPath: undefined } },
+    ],
   ])("%j is understood", (line, wanted) =>
     expect(hostConfigIn(`config:\n${line}\n`)).toMatchObject(wanted),
   );
