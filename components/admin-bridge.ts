@@ -1,7 +1,7 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { serviceContainer } from "../spec/container.ts";
-import { Path, Port, Service, Uid } from "../spec/names.ts";
+import { Path, Port, Service, storeDirectory, Uid } from "../spec/names.ts";
 import { serviceLimits } from "../spec/presets.ts";
 import { createContainer, ownHealthcheck } from "./internal/container.ts";
 import { dataVolume, type SharedVolume, socketVolume } from "./internal/volumes.ts";
@@ -86,6 +86,7 @@ export class AdminBridge extends pulumi.ComponentResource {
           `${data.name}:/data`,
           `${args.mattermostSocket.name}:/var/tmp:ro`,
           `${this.tokens.name}:${tokenDirectory}`,
+          `${storeDirectory(stack, Service.adminBridge)}:${Path.storeRun}:ro`,
         ],
         networks: [args.network.name, args.socketProxyNetwork.name, args.ingress.name],
         ports: [{ hostIp: args.bindAddress, hostPort: args.port, containerPort: Port.adminBridge }],

@@ -76,13 +76,20 @@ export async function ensurePerson(
   return { user, password };
 }
 
-/** Revokes every token of a user whose description begins with the prefix. @returns how many */
+/**
+ * Revokes every token of a user whose description begins with the prefix.
+ * @param keep id of one that stays
+ * @returns how many
+ */
 export async function revokeTokens(
   local: LocalMode,
   userId: string,
   prefix: string,
+  keep?: string,
 ): Promise<number> {
-  const strays = (await local.listTokens(userId)).filter((t) => t.description.startsWith(prefix));
+  const strays = (await local.listTokens(userId)).filter(
+    (token) => token.description.startsWith(prefix) && token.id !== keep,
+  );
   for (const stray of strays) await local.revokeToken(stray.id);
   return strays.length;
 }

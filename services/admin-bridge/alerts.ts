@@ -8,10 +8,10 @@ export const alertsPath = "/berth/alerts";
 const freshMs = 60_000;
 /** The same words about the same client are said once within this. */
 const quietMs = 10 * 60_000;
-/** Ids that are remembered; the proxy itself keeps fewer. */
+/** Ids that are remembered; the sources themselves keep fewer. */
 const maxRemembered = 200;
 
-/** An alert of the socket proxy, as it comes over the wire. */
+/** An alert, as it comes over the wire. */
 interface Alert {
   readonly id: string;
   readonly time: string;
@@ -20,15 +20,48 @@ interface Alert {
   readonly text: string;
 }
 
-/** What people are told first, by kind. */
-const openings: ReadonlyMap<string, string> = new Map([
-  ["suspended", "The socket proxy has suspended a client"],
-  ["mismatch", "The socket proxy has found a container that is not as declared"],
-  ["audit", "The socket proxy cannot keep its record"],
-]);
+/** Who raises alerts, and in which words people are told. */
+export interface AlertSource {
+  /** What people are told first, by kind. */
+  readonly openings: ReadonlyMap<string, string>;
+  /** The same for a kind that is not known here. */
+  readonly opening: string;
+  /** What comes after the alert's own text: where to look, or the cure. */
+  readonly more: string;
+  /** Event of the bridge's log. */
+  readonly event: string;
+}
 
-/** Tells the admin channel what the socket proxy raises, each alert once. */
-export class ProxyAlerts {
+export const proxyAlerts: AlertSource = {
+  openings: new Map([
+    ["suspended", "The socket proxy has suspended a client"],
+    ["mismatch", "The socket proxy has found a container that is not as declared"],
+    ["audit", "The socket proxy cannot keep its record"],
+  ]),
+  opening: "The socket proxy raises an alert",
+  more: "`berth audit tail` shows more.",
+  event: "proxy-alert",
+};
+
+export const storeAlerts: AlertSource = {
+  openings: new Map([
+    ["locked", "The secret store is locked, `berth secrets unlock` on the host opens it"],
+    [
+      "refused",
+      "1Password refuses the secret store's token, `berth secrets seal` and `berth secrets unlock` give it another",
+    ],
+    ["limited", "1Password lets the secret store wait"],
+    ["unreachable", "The secret store does not reach 1Password"],
+    ["reference", "A secret cannot be had"],
+  ]),
+  opening: "The secret store raises an alert",
+  more: "`berth secrets status` shows more.",
+  event: "store-alert",
+};
+
+/** Tells the admin channel what one source raises, each alert once. */
+export class Alerts {
+  readonly #source: AlertSource;
   readonly #tell: (text: string) => void;
   readonly #log: Log;
   readonly #memory: AlertMemory;
@@ -40,11 +73,13 @@ export class ProxyAlerts {
 
   /** @param options.now wall clock, in ms */
   constructor(options: {
+    readonly source: AlertSource;
     readonly tell: (text: string) => void;
     readonly log: Log;
     readonly memory: AlertMemory;
     readonly now?: () => number;
   }) {
+    this.#source = options.source;
     this.#tell = options.tell;
     this.#log = options.log;
     this.#memory = options.memory;
@@ -55,9 +90,10 @@ export class ProxyAlerts {
 
   /** Takes one line of the stream. What is no alert is logged and left. */
   hear(line: string): void {
+    const { event, openings, opening, more } = this.#source;
     const alert = readAlert(line);
     if (!alert) {
-      this.#log.warn("alert-unread");
+      this.#log.warn("alert-unread", { from: event });
       return;
     }
     if (this.#told.includes(alert.id)) return;
@@ -65,14 +101,14 @@ export class ProxyAlerts {
     this.#memory.write(this.#told);
     if (!(Date.parse(alert.time) >= this.#startedAt - freshMs)) return;
     const { kind, client, text } = alert;
-    this.#log.warn("proxy-alert", { id: alert.id, kind, client });
+    this.#log.warn(event, { id: alert.id, kind, client });
     const same = JSON.stringify([kind, client, text]);
     const now = this.#now();
     for (const [key, at] of this.#saidAt) if (now - at >= quietMs) this.#saidAt.delete(key);
     if (this.#saidAt.has(same)) return;
     this.#saidAt.set(same, now);
-    const opening = openings.get(kind) ?? "The socket proxy raises an alert";
-    this.#tell(`:warning: ${opening}: ${inline(text, 400)}. \`berth audit tail\` shows more.`);
+    const first = openings.get(kind) ?? opening;
+    this.#tell(`:warning: ${first}: ${inline(text, 400)}. ${more}`);
   }
 }
 
@@ -80,6 +116,17 @@ export class ProxyAlerts {
 export interface AlertMemory {
   read(): readonly string[];
   write(ids: readonly string[]): void;
+}
+
+/** A memory in the bridge's database. @param key one for each source */
+export function alertMemory(
+  store: { meta(key: string): string | undefined; setMeta(key: string, value: string): void },
+  key: "alerts" | "storeAlerts",
+): AlertMemory {
+  return {
+    read: () => JSON.parse(store.meta(key) ?? "[]") as string[],
+    write: (ids) => store.setMeta(key, JSON.stringify(ids)),
+  };
 }
 
 function readAlert(line: string): Alert | undefined {

@@ -3,13 +3,14 @@ import { join } from "node:path";
 import { Port } from "../../spec/names.ts";
 import { watchDeclarations } from "../common/declarations.ts";
 import type { Log } from "../common/log.ts";
-import { ProxyAlerts } from "./alerts.ts";
+import { Alerts, alertMemory, proxyAlerts, storeAlerts } from "./alerts.ts";
 import { Caretaker } from "./caretaker.ts";
 import { Commands } from "./commands.ts";
 import { Conversation } from "./conversation.ts";
 import { checkDockerHealth } from "./docker-health.ts";
 import { Engine, pause } from "./engine.ts";
 import { Fleet } from "./fleet.ts";
+import { declareGauges } from "./gauges.ts";
 import { type Health, httpApi, publishedAddresses, type Status } from "./http-api.ts";
 import { Identities } from "./identities.ts";
 import { Listeners } from "./listeners.ts";
@@ -20,11 +21,13 @@ import { serveOperator } from "./operator.ts";
 import { People } from "./people.ts";
 import { Provisioner } from "./provisioner.ts";
 import { Router } from "./router.ts";
+import { SecretWatch, storeInWords } from "./secret-watch.ts";
 import { openSession } from "./session.ts";
 import type { BridgeSettings } from "./settings.ts";
 import { Speaker } from "./speaker.ts";
 import { Store } from "./store.ts";
-import { serveTokens, TokenMint } from "./tokens.ts";
+import { TokenMint } from "./token-mint.ts";
+import { serveTokens } from "./tokens.ts";
 
 /** Between two looks at all containers, beside those that events cause. */
 const lookEveryMs = 10_000;
@@ -50,7 +53,8 @@ export class Bridge {
   readonly #listeners: Listeners;
   readonly #caretaker: Caretaker;
   readonly #conversation: Conversation;
-  readonly #alerts: ProxyAlerts;
+  readonly #secrets: SecretWatch;
+  readonly #alerts: { readonly proxy: Alerts; readonly store: Alerts };
   readonly #servers: http.Server[] = [];
   readonly #ending = new AbortController();
   #provisionedOnce = false;
@@ -69,17 +73,19 @@ export class Bridge {
     const metrics = this.#metrics;
     const dockerMode = isDockerMode();
     const tell = (text: string) => speaker.notice(text);
-    this.#alerts = new ProxyAlerts({
-      tell,
-      log,
-      memory: {
-        read: () => JSON.parse(store.meta("alerts") ?? "[]") as string[],
-        write: (ids) => store.setMeta("alerts", JSON.stringify(ids)),
-      },
-    });
+    const alerts = { tell, log };
+    this.#alerts = {
+      proxy: new Alerts({ ...alerts, source: proxyAlerts, memory: alertMemory(store, "alerts") }),
+      store: new Alerts({
+        ...alerts,
+        source: storeAlerts,
+        memory: alertMemory(store, "storeAlerts"),
+      }),
+    };
+    const secrets = new SecretWatch({ socketPath: settings.storeSocket }, log);
     const fleet = new Fleet({ engine, store, metrics, log, dockerMode, tell });
     const provisioner = new Provisioner({ local, stack, store, metrics, log });
-    const mint = new TokenMint({ local, provisioner, store, metrics, stack });
+    const mint = new TokenMint({ local, provisioner, store, metrics, stack }, settings.tokenWaits);
     const platform = () => this.#inWords();
     const commands = new Commands({
       fleet,
@@ -90,6 +96,7 @@ export class Bridge {
       metrics,
       log,
       operators,
+      secrets,
       platform,
     });
     const router = new Router({
@@ -139,7 +146,14 @@ export class Bridge {
     [this.#store, this.#engine, this.#local] = [store, engine, local];
     [this.#fleet, this.#provisioner, this.#router] = [fleet, provisioner, router];
     [this.#listeners, this.#mint, this.#identities] = [listeners, mint, identities];
-    this.#declareGauges();
+    this.#secrets = secrets;
+    declareGauges(metrics, {
+      agents: () => fleet.agents,
+      hearing: () => this.#conversation.hearing,
+      engineUp: () => fleet.engineUp,
+      listeners: () => listeners.size,
+      secrets: () => secrets.view.state,
+    });
   }
 
   /** Opens the interfaces and begins. Resolves when they listen; the work goes on until {@link close}. */
@@ -169,8 +183,10 @@ export class Bridge {
     const isAgent = (name: string) => this.#fleet.find(name) !== undefined;
     const ready = () => this.#provisionedOnce && this.#conversation.session !== undefined;
     const identities = this.#identities;
-    const parts = { local, provisioner, store, identities, log };
-    this.#servers.push(await serveOperator({ path: operatorSocket, ...parts, isAgent, ready }));
+    const parts = { local, provisioner, store, identities, log, mint: this.#mint };
+    this.#servers.push(
+      await serveOperator({ path: operatorSocket, ...parts, isAgent, find, ready }),
+    );
     const signal = this.#ending.signal;
     const look = () => void this.#fleet.look();
     // One end is several events, and one look afterwards says what became of all of them.
@@ -194,7 +210,8 @@ export class Bridge {
           settled = setTimeout(look, settleMs).unref();
         },
       }),
-      this.#engine.followAlerts({ signal, log, onLine: (line) => this.#alerts.hear(line) }),
+      this.#engine.followAlerts({ signal, log, onLine: (line) => this.#alerts.proxy.hear(line) }),
+      this.#secrets.keep({ signal, onAlert: (line) => this.#alerts.store.hear(line) }),
       this.#lookAgainAndAgain(signal),
       this.#conversation.keep(signal),
     ]);
@@ -244,6 +261,7 @@ export class Bridge {
     return {
       stack: this.#settings.stack,
       ready: this.ready,
+      secrets: { state: this.#secrets.view.state },
       agents: this.#fleet.agents.map((agent) => ({
         name: agent.name,
         activation: agent.declaration.activation,
@@ -256,28 +274,11 @@ export class Bridge {
     };
   }
 
-  #inWords(): string {
+  async #inWords(): Promise<string> {
     const docker = this.#fleet.engineUp ? "answers" : "does not answer";
     const count = this.#fleet.agents.length;
-    return `Stack ${this.#settings.stack}: Mattermost is connected, Docker ${docker}, ${count} agents are declared.`;
-  }
-
-  #declareGauges(): void {
-    this.#metrics.gauge("berth_agents", "Declared agents, by state.", () =>
-      (["running", "asleep", "stopped", "local", "failed"] as const).map((state) => [
-        { state },
-        this.#fleet.agents.filter((agent) => agent.state === state).length,
-      ]),
-    );
-    this.#metrics.gauge("berth_chat_up", "1 while the WebSocket to Mattermost hears.", () => [
-      [{}, Number(this.#conversation.hearing)],
-    ]);
-    this.#metrics.gauge("berth_engine_up", "1 while the socket proxy answers.", () => [
-      [{}, Number(this.#fleet.engineUp)],
-    ]);
-    this.#metrics.gauge("berth_listeners", "Bots for whose direct messages we listen.", () => [
-      [{}, this.#listeners.size],
-    ]);
+    const platform = `Stack ${this.#settings.stack}: Mattermost is connected, Docker ${docker}, ${count} agents are declared.`;
+    return `${platform}\n${storeInWords(await this.#secrets.look())}`;
   }
 
   async #lookAgainAndAgain(signal: AbortSignal): Promise<void> {

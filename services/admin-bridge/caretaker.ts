@@ -11,7 +11,7 @@ import type { Provisioner } from "./provisioner.ts";
 import type { Session } from "./session.ts";
 import type { Speaker } from "./speaker.ts";
 import type { Store } from "./store.ts";
-import type { TokenMint } from "./tokens.ts";
+import type { TokenMint } from "./token-mint.ts";
 import { PlainError } from "./words.ts";
 
 /** How long a declaration must be gone before its agent is taken for removed. */

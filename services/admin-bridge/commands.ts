@@ -1,4 +1,5 @@
 import type { Post } from "@mattermost/types/posts";
+import type { Declaration } from "../../spec/declaration.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import type { Agent } from "./agent.ts";
 import type { Fleet } from "./fleet.ts";
@@ -8,6 +9,7 @@ import { wordsAfterMention } from "./mentions.ts";
 import type { Metrics } from "./metrics.ts";
 import type { People, Person } from "./people.ts";
 import { codeBlock, inline } from "./sanitise.ts";
+import { type SecretWatch, secretsInWords } from "./secret-watch.ts";
 import { selfName } from "./session.ts";
 import type { Speaker } from "./speaker.ts";
 import type { Store } from "./store.ts";
@@ -38,8 +40,9 @@ interface CommandsParts {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly operators: readonly string[];
-  /** One line on the platform itself. */
-  readonly platform: () => string;
+  readonly secrets: SecretWatch;
+  /** Some lines on the platform itself. */
+  readonly platform: () => Promise<string>;
 }
 
 /** Carries out what operators say to `@berth`. Nobody else is obeyed, and every attempt is in the audit. */
@@ -132,8 +135,8 @@ export class Commands {
         return this.#list();
       case "status":
         return name === undefined
-          ? `${platform()}\n${this.#list()}`
-          : this.#describe(this.#find(name));
+          ? `${await platform()}\n\n${this.#list()}`
+          : await this.#describe(this.#find(name));
       case "start": {
         const agent = this.#find(name);
         await fleet.orders.start(agent);
@@ -197,8 +200,11 @@ export class Commands {
     );
   }
 
-  #describe(agent: Agent): string {
+  async #describe(agent: Agent): Promise<string> {
     const { declaration: d } = agent;
+    const secrets = hasReferences(d)
+      ? secretsInWords(agent.name, await this.#options.secrets.look())
+      : [];
     const facts: (readonly [string, string | undefined])[] = [
       ["state", agent.state],
       ["declared", `${d.driver}, ${d.activation}, network ${d.network}, preset ${d.preset}`],
@@ -211,6 +217,7 @@ export class Commands {
       ["channels", d.chat.channels.join(", ")],
       ["last exit code", agent.exitCode === undefined ? undefined : String(agent.exitCode)],
       ["last trouble", agent.lastError],
+      ...secrets,
     ];
     return facts
       .flatMap(([key, value]) => (value === undefined ? [] : [`- ${key}: ${inline(value, 400)}`]))
@@ -222,6 +229,11 @@ export class Commands {
     const root = direct ? post.root_id : post.root_id || post.id;
     await this.#options.speaker.say(post.channel_id, text, root);
   }
+}
+
+/** Whether the secret store has anything to do for an agent. */
+function hasReferences({ secrets, configFiles = {}, endpoints = {} }: Declaration): boolean {
+  return [secrets, configFiles, endpoints].some((members) => Object.keys(members).length > 0);
 }
 
 function agentName(word: string | undefined): string | undefined {

@@ -1,8 +1,8 @@
-import http from "node:http";
 import type { Declaration } from "../../spec/declaration.ts";
 import { Label, objectName } from "../../spec/names.ts";
 import { type Answer, type Endpoint, request } from "../common/http.ts";
-import { type Log, reasonOf } from "../common/log.ts";
+import { followLines, openStream } from "../common/lines.ts";
+import type { Log } from "../common/log.ts";
 import { alertsPath } from "./alerts.ts";
 import { EngineError } from "./words.ts";
 
@@ -27,10 +27,8 @@ export interface ContainerEvent {
 /** Longest log that is read of a container, in bytes. */
 const maxLogBytes = 512 * 1024;
 
-/** Longest pause before a stream is opened again. */
-const longestWaitMs = 5_000;
-/** Pause after a refusal. */
-const refusedMs = 30_000;
+/** Longest line of a stream; and a refusal stays one until somebody changes the rights, and some in a row suspend who asks. */
+const following = { maxLineBytes: 1024 * 1024, refusedMs: 30_000 } as const;
 
 /** The admin bridge's side of the socket proxy: only what the proxy offers, addressed by agent name. */
 export class Engine {
@@ -117,9 +115,12 @@ export class Engine {
     readonly onConnected: () => void;
     readonly onEvent: (event: ContainerEvent) => void;
   }): Promise<void> {
-    return this.#follow("/events", {
-      ...options,
+    return followLines(this.endpoint, "/events", {
+      ...following,
+      signal: options.signal,
+      log: options.log,
       lost: "events-lost",
+      onOpen: options.onConnected,
       onLine: (line) => {
         const event = parseEvent(line);
         if (event) options.onEvent(event);
@@ -133,10 +134,10 @@ export class Engine {
     readonly log: Log;
     readonly onLine: (line: string) => void;
   }): Promise<void> {
-    return this.#follow(alertsPath, {
+    return followLines(this.endpoint, alertsPath, {
+      ...following,
       ...options,
       lost: "alerts-lost",
-      onConnected: () => undefined,
     });
   }
 
@@ -147,35 +148,6 @@ export class Engine {
     const found = await Promise.race([answer, pause(withinMs, late.signal)]);
     late.abort();
     return found?.status === 200 ? found.text : undefined;
-  }
-
-  async #follow(
-    path: string,
-    options: {
-      readonly signal: AbortSignal;
-      readonly log: Log;
-      readonly lost: string;
-      readonly onConnected: () => void;
-      readonly onLine: (line: string) => void;
-    },
-  ): Promise<void> {
-    let waitMs = 200;
-    while (!options.signal.aborted) {
-      try {
-        const lines = this.#lines(path, options.signal, () => {
-          waitMs = 200;
-          options.onConnected();
-        });
-        for await (const line of lines) options.onLine(line);
-      } catch (error) {
-        if (options.signal.aborted) return;
-        // A refusal stays one until somebody changes the rights, and refusals in a row suspend who asks.
-        if (error instanceof EngineError && error.status < 500) waitMs = refusedMs;
-        options.log.warn(options.lost, { reason: reasonOf(error), retryMs: waitMs });
-      }
-      await pause(waitMs, options.signal);
-      waitMs = Math.min(waitMs * 2, longestWaitMs);
-    }
   }
 
   #ask(method: string, path: string, timeoutMs: number): Promise<Answer> {
@@ -195,7 +167,7 @@ export class Engine {
   }
 
   async #bytes(path: string): Promise<Buffer> {
-    const answer = await this.#open(path, AbortSignal.timeout(20_000));
+    const answer = await openStream(this.endpoint, path, AbortSignal.timeout(20_000));
     const parts: Buffer[] = [];
     let size = 0;
     for await (const part of answer as AsyncIterable<Buffer>) {
@@ -208,33 +180,6 @@ export class Engine {
       throw new EngineError(answer.statusCode ?? 0, messageOf(whole.toString("utf8")));
     }
     return whole;
-  }
-
-  async *#lines(path: string, signal: AbortSignal, onOpen: () => void): AsyncGenerator<string> {
-    const answer = await this.#open(path, signal);
-    if (answer.statusCode !== 200) {
-      answer.resume();
-      throw new EngineError(answer.statusCode ?? 0, `status ${answer.statusCode}`);
-    }
-    onOpen();
-    answer.setEncoding("utf8");
-    let rest = "";
-    for await (const part of answer as AsyncIterable<string>) {
-      rest += part;
-      if (rest.length > 1024 * 1024) throw new Error("an event is too long");
-      const complete = rest.split("\n");
-      rest = complete.pop() ?? "";
-      for (const line of complete) if (line !== "") yield line;
-    }
-    throw new Error("the stream ended");
-  }
-
-  #open(path: string, signal: AbortSignal): Promise<http.IncomingMessage> {
-    return new Promise((resolve, reject) => {
-      http
-        .get({ ...this.endpoint, path, agent: false, signal, headers: { host: "berth" } }, resolve)
-        .on("error", reject);
-    });
   }
 }
 

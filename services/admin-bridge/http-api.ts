@@ -5,6 +5,7 @@ import { sendJson } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import type { AgentState } from "./agent-state.ts";
 import type { DockerHealth } from "./docker-health.ts";
+import type { SecretStoreState } from "./secret-watch.ts";
 
 /** `/api/health`, in exactly this shape (requirement E15). */
 export interface Health {
@@ -18,6 +19,8 @@ export interface Status {
   readonly stack: string;
   /** Mattermost is connected, and the declarations have been acted on. */
   readonly ready: boolean;
+  /** The secret store, as it stood at the last look, at most some seconds ago. */
+  readonly secrets: { readonly state: SecretStoreState };
   readonly agents: readonly {
     readonly name: string;
     readonly activation: string;

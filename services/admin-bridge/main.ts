@@ -5,15 +5,26 @@ import { Bridge } from "./bridge.ts";
 import { checkAtStart } from "./docker-health.ts";
 import { Engine } from "./engine.ts";
 import { isDockerMode } from "./mode.ts";
-import { userAdd } from "./operator.ts";
+import { rotateToken, userAdd } from "./operator.ts";
 import { readSettings } from "./settings.ts";
 
-if (process.argv[2] === "user-add") {
-  process.exitCode = await userAdd(process.argv[3], {
+/** Verbs that are run by exec in the same container and talk to the bridge that serves; without one: serve. */
+const verbs = new Map([
+  ["user-add", userAdd],
+  ["rotate-token", rotateToken],
+]);
+const [word, argument] = process.argv.slice(2);
+const verb = word === undefined ? undefined : verbs.get(word);
+
+if (verb) {
+  process.exitCode = await verb(argument, {
     socketPath: process.env.BERTH_OPERATOR_SOCKET || Path.operatorSocket,
     out: (line) => console.log(line),
     error: (line) => console.error(line),
   });
+} else if (word !== undefined) {
+  console.error(`unknown verb "${word}": ${[...verbs.keys()].join(", ")}, or none to serve`);
+  process.exitCode = 2;
 } else {
   runService("admin-bridge", async ({ log, env, signal }) => {
     const settings = readSettings(env);

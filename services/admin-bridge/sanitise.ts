@@ -30,7 +30,9 @@ export function withoutMentions(text: string): string {
 export function inline(text: string, most = 200): string {
   const line = plainText(text)
     .replaceAll(/\s+/g, " ")
-    .replaceAll(/[`*_~[\]<>|]/g, "")
+    .replaceAll(/[`*~[\]<>|]/g, "")
+    // Within a word it is no markup but a part of a name: API_TOKEN.
+    .replaceAll(/(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9_])/g, "")
     .trim();
   return withoutMentions(line.length > most ? `${line.slice(0, most - 1)}…` : line);
 }

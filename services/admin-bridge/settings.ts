@@ -1,6 +1,7 @@
 import { Path } from "../../spec/names.ts";
 import { type Endpoint, parseEndpoint } from "../common/http.ts";
 import { settings } from "../common/service.ts";
+import type { RotationWaits } from "./token-mint.ts";
 
 /** All that the admin bridge reads from its environment. */
 export interface BridgeSettings {
@@ -11,6 +12,8 @@ export interface BridgeSettings {
   readonly localSocket: string;
   readonly tokenSocket: string;
   readonly operatorSocket: string;
+  /** The secret store's socket for us. */
+  readonly storeSocket: string;
   readonly team: string;
   /** Home channel: greeting and notices. */
   readonly channel: string;
@@ -21,6 +24,8 @@ export interface BridgeSettings {
   readonly defaultImage: string;
   /** Host names, beside the loopback ones, under which the HTTP interface may be asked. */
   readonly allowedHosts: readonly string[];
+  /** Waits of a token's rotation; only tests set others. */
+  readonly tokenWaits?: Partial<RotationWaits>;
 }
 
 /**
@@ -63,6 +68,7 @@ export function readSettings(env: NodeJS.ProcessEnv): BridgeSettings {
     localSocket: env.MATTERMOST_LOCAL_SOCKET || Path.mattermostLocal,
     tokenSocket: env.BERTH_TOKEN_SOCKET || Path.tokenSocket,
     operatorSocket: env.BERTH_OPERATOR_SOCKET || Path.operatorSocket,
+    storeSocket: env.BERTH_STORE_SOCKET || Path.storeSocket,
     team: needed.BERTH_TEAM,
     channel: env.BERTH_CHANNEL || "town-square",
     operators: words(env.BERTH_OPERATORS),

@@ -2,78 +2,15 @@ import http from "node:http";
 import type { Declaration } from "../../spec/declaration.ts";
 import { listenUnix, sendJson } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
-import { revokeTokens, tokenPrefix } from "./accounts.ts";
-import type { LocalMode } from "./local-mode.ts";
-import type { Metrics } from "./metrics.ts";
-import type { Provisioner } from "./provisioner.ts";
 import { readJson } from "./read-json.ts";
-import type { Store } from "./store.ts";
-
-/** What the mint works with. */
-interface MintParts {
-  readonly local: LocalMode;
-  readonly provisioner: Provisioner;
-  readonly store: Store;
-  readonly metrics: Metrics;
-  readonly stack: string;
-}
-
-/** Where an agent is in the chat, as the gateway is told. */
-interface Whereabouts {
-  readonly userId: string;
-  /** Channels that the agent's declaration names, by id. */
-  readonly channelIds: readonly string[];
-}
-
-/** Mints bot tokens for the egress gateway: at most one of an agent works at any time, and none is kept here. */
-export class TokenMint {
-  readonly #parts: MintParts;
-  /** The last mint or revocation of each agent: two at once would revoke each other's token. */
-  readonly #turns = new Map<string, Promise<unknown>>();
-
-  constructor(parts: MintParts) {
-    this.#parts = parts;
-  }
-
-  /** A new token of the agent's bot; the ones before it are revoked first. */
-  mint(
-    declaration: Declaration,
-  ): Promise<Whereabouts & { readonly token: string; readonly username: string }> {
-    return this.#inTurn(declaration.name, async () => {
-      const { local, store, metrics, stack } = this.#parts;
-      const { userId, channelIds } = await this.whereabouts(declaration);
-      const prefix = tokenPrefix.agent(stack, declaration.name);
-      await revokeTokens(local, userId, prefix);
-      const { token } = await local.createToken(userId, `${prefix}${store.nextGeneration()}`);
-      metrics.add("berth_tokens_minted_total");
-      return { token, userId, username: declaration.name, channelIds };
-    });
-  }
-
-  /** Bot and channels of an agent, provisioned where they are not yet. Mints nothing. */
-  async whereabouts(declaration: Declaration): Promise<Whereabouts> {
-    const { userId, channelIds } = await this.#parts.provisioner.provision(declaration);
-    return { userId, channelIds: [...channelIds] };
-  }
-
-  /** Revokes every token that the agent works with, one whose minting is under way included. @returns how many */
-  revoke(agent: string, userId: string): Promise<number> {
-    const { local, stack } = this.#parts;
-    return this.#inTurn(agent, () => revokeTokens(local, userId, tokenPrefix.agent(stack, agent)));
-  }
-
-  #inTurn<T>(agent: string, act: () => Promise<T>): Promise<T> {
-    const turn = (this.#turns.get(agent) ?? Promise.resolve()).catch(() => undefined).then(act);
-    this.#turns.set(agent, turn);
-    return turn;
-  }
-}
+import type { TokenMint } from "./token-mint.ts";
 
 /**
- * The gateway's questions, on a unix socket that only the egress gateway mounts. The body of each is `{"agent":"lal"}`.
+ * The gateway's questions, on a unix socket that only the egress gateway mounts. The body of a `POST` is `{"agent":"lal"}`.
  * `POST /tokens` → `{token, userId, username, channelIds}`: a new token, those before it are revoked.
  * `POST /channels` → `{userId, channelIds}`: where the agent is, without a token.
  * Both: 404 for an agent that is not declared or has no gateway, 503 while Mattermost or the declarations are not ready.
+ * `GET /renewals` → a line `{"agent":"lal"}` whenever the gateway should ask for that agent's token anew.
  */
 export async function serveTokens(options: {
   readonly path: string;
@@ -96,9 +33,10 @@ export async function serveTokens(options: {
   ]);
   const answer = async (request: http.IncomingMessage, response: http.ServerResponse) => {
     const path = request.url ?? "";
+    if (request.method === "GET" && path === "/renewals") return sendRenewals(mint, response);
     const question = questions.get(path);
     if (request.method !== "POST" || !question) {
-      const message = "only POST /tokens and POST /channels are served here";
+      const message = "only POST /tokens, POST /channels and GET /renewals are served here";
       return sendJson(response, 404, { message });
     }
     const body = await readJson(request);
@@ -124,4 +62,12 @@ export async function serveTokens(options: {
   // Writable by all: whoever has the volume is the gateway, and the gateway has no capability to pass a 0600.
   await listenUnix(server, options.path, 0o666);
   return server;
+}
+
+/** A stream that ends when the gateway closes it, or we do. */
+function sendRenewals(mint: TokenMint, response: http.ServerResponse): void {
+  response.writeHead(200, { "content-type": "application/x-ndjson" });
+  response.flushHeaders();
+  const end = mint.follow((agent) => response.write(`${JSON.stringify({ agent })}\n`));
+  response.once("close", end);
 }

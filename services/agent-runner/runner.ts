@@ -1,17 +1,16 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { Path } from "../../spec/names.ts";
+import { type Forwarder, forward } from "../common/forwarder.ts";
 import { serveHealth } from "../common/health.ts";
 import type { Endpoint } from "../common/http.ts";
 import { type Log, reasonOf } from "../common/log.ts";
 import { Chat } from "./chat/chat.ts";
 import { phrases } from "./chat/phrases.ts";
-import { type Forwarder, forward } from "./forwarder.ts";
 import { MattermostRest } from "./mattermost/rest.ts";
 import { AcpProgram, type Launch } from "./program/acp-program.ts";
 import { CommandProgram } from "./program/command-program.ts";
+import { Deliveries, startsAlike } from "./program/deliveries.ts";
 import { programEnvironment } from "./program/environment.ts";
-import { Rotation } from "./program/rotation.ts";
-import { waitForSecrets } from "./program/secrets.ts";
 import { readSelf, type Self, waitForSelf } from "./self.ts";
 import { type RunnerSettings, runPath } from "./settings.ts";
 import { State } from "./state.ts";
@@ -41,10 +40,12 @@ export async function runAgent(context: RunnerContext): Promise<void> {
   if (!first) return;
   const { name, program, network } = first.declaration;
   log.info("agent", { agent: name, network, kind: "acp" in program ? "acp" : "command" });
+  const toGateway = (port: number) =>
+    forward({ port, socketPath: gateway, far: "The gateway of this agent", log });
   const [mattermost, egress] = await Promise.all([
     // On Mattermost's own network the agent talks to the server directly.
-    network === "mattermost" ? undefined : forward(settings.mattermostPort, gateway, log),
-    forward(settings.egressPort, gateway, log),
+    network === "mattermost" ? undefined : toGateway(settings.mattermostPort),
+    toGateway(settings.egressPort),
   ]);
   const agent = new Agent(context, first, gateway, { mattermost, egress });
   const following = new AbortController();
@@ -76,7 +77,7 @@ class Agent {
   #program: AcpProgram | CommandProgram | undefined;
   #stay: Stay | undefined;
   #move: (() => Promise<void>) | undefined;
-  readonly #rotation: Rotation;
+  readonly #deliveries: Deliveries;
 
   constructor(
     context: RunnerContext,
@@ -88,14 +89,22 @@ class Agent {
     this.#self = self;
     this.#gateway = gateway;
     this.#forwarders = forwarders;
-    this.#rotation = new Rotation(runPath(context.settings, Path.agentSecrets));
+    this.#deliveries = new Deliveries({
+      secrets: runPath(context.settings, Path.agentSecrets),
+      config: runPath(context.settings, Path.agentConfig),
+    });
   }
 
   /** A program behind the Agent Client Protocol: we are its chat. */
   async runAcp(state: State): Promise<void> {
     const { log, settings, signal } = this.#context;
     const { timing } = settings;
-    const program = new AcpProgram({ log, timing, prepare: () => this.#launch() });
+    const program = new AcpProgram({
+      log,
+      timing,
+      prepare: () => this.#launch(),
+      redact: this.#deliveries.redact,
+    });
     this.#program = program;
     const programEnded = program.run();
     let stay = this.#enter(program, state);
@@ -162,6 +171,7 @@ class Agent {
       log,
       timing: settings.timing,
       prepare: () => this.#launch(),
+      redact: this.#deliveries.redact,
     });
     this.#program = program;
     await this.#serveHealth(async () => {
@@ -201,22 +211,21 @@ class Agent {
     if (sameText(next.declaration, before.declaration)) return;
     log.info("declaration-changed", { agent: next.declaration.name });
     this.#stay?.state.keepPersons(next.declaration.chat.access.users ?? []);
-    const parts = ({ declaration: { program, secrets } }: Self) => [program, secrets];
-    if (sameText(parts(next), parts(before))) return;
+    if (startsAlike(next.declaration, before.declaration)) return;
     await this.#idle(signal);
     if (!signal.aborted) await this.#replace("its declaration changed");
   }
 
-  /** Starts the program anew when a secret has another value than it was started with. It never cuts a turn for that. */
+  /** Starts the program anew when it was started with something else than there is now. It never cuts a turn for that. */
   async #followSecrets(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    const changed = await this.#rotation.changed(this.#secretNames());
-    if (changed.length === 0 || !(await this.#idle(signal)) || signal.aborted) return;
-    await this.#replace(`new value of ${changed.join(", ")}`);
+    const restartFor = await this.#deliveries.look(this.#self.declaration);
+    if (restartFor.length === 0 || !(await this.#idle(signal)) || signal.aborted) return;
+    await this.#replace(`new value of ${restartFor.join(", ")}`);
   }
 
   async #replace(why: string): Promise<void> {
-    this.#rotation.started(undefined);
+    this.#deliveries.ending();
     await this.#program?.replace(why);
   }
 
@@ -228,11 +237,10 @@ class Agent {
     return !running();
   }
 
-  /** All that the next start of the program needs. Waits for its secrets; nothing when we are to stop. */
+  /** All that the next start of the program needs. Waits for its secrets and config files; nothing when we are to stop. */
   async #launch(): Promise<Launch | undefined> {
     const { log, settings, signal, env } = this.#context;
-    const names = () => this.#secretNames();
-    const secrets = await waitForSecrets(runPath(settings, Path.agentSecrets), names, {
+    const delivered = await this.#deliveries.awaited(() => this.#self.declaration, {
       patienceMs: settings.timing.secretPatience,
       signal,
       onMissing: (missing) => {
@@ -245,27 +253,22 @@ class Agent {
         }
       },
     });
-    if (!secrets) return undefined;
-    this.#rotation.started(secrets);
+    if (!delivered) return undefined;
     const { declaration } = this.#self;
     const { program } = declaration;
     return {
       command: "acp" in program ? program.acp : program.command,
       cwd: settings.workspace,
-      secrets,
       env: programEnvironment({
         declaration,
         inherited: env,
         workspace: settings.workspace,
         egressPort: this.#forwarders.egress.port,
         mattermostUrl: this.#mattermostUrl(),
-        secrets,
+        directories: this.#deliveries.directories,
+        delivered,
       }),
     };
-  }
-
-  #secretNames(): readonly string[] {
-    return Object.keys(this.#self.declaration.secrets).sort();
   }
 
   #mattermostUrl(): string {

@@ -1,6 +1,6 @@
 import type { Chat } from "../../../spec/declaration.ts";
 import type { StopReason } from "../program/acp.ts";
-import type { Missing } from "../program/secrets.ts";
+import type { Missing } from "../program/delivered.ts";
 
 /** Every sentence that the runner itself writes into the chat. */
 export const phrases = {
@@ -20,8 +20,8 @@ export const phrases = {
     `_I stopped this: my program gave no sign of life for ${minutes} minute${minutes === 1 ? "" : "s"}._`,
   missingSecrets: (missing: readonly Missing[]): string =>
     missing
-      .map(({ name, reason }, i) => {
-        const what = `${i === 0 ? "I cannot start: the" : "The"} secret ${name} is not available`;
+      .map(({ kind, name, reason }, i) => {
+        const what = `${i === 0 ? "I cannot start: the" : "The"} ${kind} ${name} is not available`;
         return reason ? `${what}: ${reason}.` : `${what}.`;
       })
       .join(" "),

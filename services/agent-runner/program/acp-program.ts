@@ -6,14 +6,12 @@ import { type Child, startChild } from "./child.ts";
 import { NotRunning } from "./errors.ts";
 import { readLines } from "./lines.ts";
 import { Restarts } from "./restarts.ts";
-import { redact, type Secrets } from "./secrets.ts";
 
 /** What one start of the program needs. */
 export interface Launch {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
-  readonly secrets: Secrets;
 }
 
 /** One life of the program. */
@@ -36,6 +34,7 @@ export class AcpProgram {
   readonly #timing: Timing;
   readonly #restarts: Restarts;
   readonly #prepare: () => Promise<Launch | undefined>;
+  readonly #redact: (line: string) => string;
   #life: Life | undefined;
   #child: Child | undefined;
   #waiting: ((life: Life | undefined) => void)[] = [];
@@ -45,16 +44,21 @@ export class AcpProgram {
   #replaced = false;
   readonly #stopped = new AbortController();
 
-  /** @param prepare what to start; it may wait (for secrets), and returns nothing when we are to stop */
+  /**
+   * @param options.prepare what to start; it may wait (for secrets), and returns nothing when we are to stop
+   * @param options.redact takes secret values out of a line for the log
+   */
   constructor(options: {
     readonly log: Log;
     readonly timing: Timing;
     readonly prepare: () => Promise<Launch | undefined>;
+    readonly redact: (line: string) => string;
   }) {
     this.#log = options.log;
     this.#timing = options.timing;
     this.#restarts = new Restarts(options.timing);
     this.#prepare = options.prepare;
+    this.#redact = options.redact;
   }
 
   get running(): boolean {
@@ -155,9 +159,7 @@ export class AcpProgram {
     this.#life = undefined;
     this.#child = undefined;
     if (!this.#stopping && !this.#replaced && lastLines.length > 0) {
-      this.#log.warn("program-stderr", {
-        lines: lastLines.map((line) => redact(line, launch.secrets)),
-      });
+      this.#log.warn("program-stderr", { lines: lastLines.map(this.#redact) });
     }
     return { reason: problem ?? exit.reason, neverStarted: exit.neverStarted };
   }

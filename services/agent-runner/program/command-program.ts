@@ -6,13 +6,13 @@ import type { Launch } from "./acp-program.ts";
 import { type Child, startChild } from "./child.ts";
 import { readLines } from "./lines.ts";
 import { Restarts } from "./restarts.ts";
-import { redact, type Secrets } from "./secrets.ts";
 
 /** Keeps a program with a bridge of its own running: its output to the log, restarts with growing waits. */
 export class CommandProgram {
   readonly #log: Log;
   readonly #timing: Timing;
   readonly #prepare: () => Promise<Launch | undefined>;
+  readonly #redact: (line: string) => string;
   #child: Child | undefined;
   #replaced = false;
 
@@ -20,10 +20,13 @@ export class CommandProgram {
     readonly log: Log;
     readonly timing: Timing;
     readonly prepare: () => Promise<Launch | undefined>;
+    /** Takes secret values out of a line for the log. */
+    readonly redact: (line: string) => string;
   }) {
     this.#log = options.log;
     this.#timing = options.timing;
     this.#prepare = options.prepare;
+    this.#redact = options.redact;
   }
 
   get running(): boolean {
@@ -48,10 +51,7 @@ export class CommandProgram {
       const child = startChild(launch.command, launch);
       this.#child = child;
       child.stdin.end();
-      const written = [
-        this.#copy("stdout", child.stdout, launch.secrets),
-        this.#copy("stderr", child.stderr, launch.secrets),
-      ];
+      const written = [this.#copy("stdout", child.stdout), this.#copy("stderr", child.stderr)];
       this.#log.info("program-started", { pid: child.pid ?? 0 });
       const ending = () => void child.stop(graceMs, "signal");
       signal.addEventListener("abort", ending, { once: true });
@@ -77,9 +77,9 @@ export class CommandProgram {
     }
   }
 
-  #copy(stream: string, from: Readable, secrets: Secrets): Promise<void> {
+  #copy(stream: string, from: Readable): Promise<void> {
     return readLines(from, (line) =>
-      this.#log.info("program", { stream, line: redact(line, secrets) }),
+      this.#log.info("program", { stream, line: this.#redact(line) }),
     );
   }
 }

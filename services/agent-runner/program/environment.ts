@@ -1,11 +1,15 @@
+import { join } from "node:path";
 import type { Declaration } from "../../../spec/declaration.ts";
-import type { Secrets } from "./secrets.ts";
+import { configVariable, endpointVariable } from "../../../spec/names.ts";
+import { deliveryOf } from "../../../spec/secrets.ts";
+import type { Delivered, Directories } from "./delivered.ts";
 
 /** What a process on the operator's own machine may inherit from his shell. */
 const localNames = ["PATH", "LANG", "LC_ALL", "TERM", "TZ"];
 
 /**
- * The program's environment: what the image and the declaration give, loopback proxies, and its secrets.
+ * The program's environment: what the image and the declaration give, loopback proxies, its endpoints, and its secrets: the
+ * value, or in `NAME_FILE` the path of the file that it reads itself.
  * In a container the inherited part is the image's own; for the local driver only a few harmless names are inherited,
  * so that nothing of the operator's shell reaches the agent. The runner's own `BERTH_*` settings stay out.
  */
@@ -15,7 +19,8 @@ export function programEnvironment(options: {
   readonly workspace: string;
   readonly egressPort: number;
   readonly mattermostUrl: string;
-  readonly secrets: Secrets;
+  readonly directories: Directories;
+  readonly delivered: Delivered;
 }): Record<string, string> {
   const { declaration, inherited } = options;
   const keep = (name: string) =>
@@ -40,6 +45,25 @@ export function programEnvironment(options: {
     no_proxy: direct,
     // A program with a bridge of its own talks to Mattermost itself; one behind the runner does not need to.
     ...("command" in declaration.program ? { MATTERMOST_URL: options.mattermostUrl } : {}),
-    ...options.secrets,
+    ...deliveries(declaration, options.directories, proxy),
+    ...options.delivered.env,
   };
+}
+
+/** Where the program finds what it reads itself. */
+function deliveries(
+  { secrets, configFiles = {}, endpoints = {} }: Declaration,
+  directories: Directories,
+  gateway: string,
+): Record<string, string> {
+  const files = Object.entries(secrets)
+    .filter(([, secret]) => deliveryOf(secret) === "file")
+    .map(([name]) => [`${name}_FILE`, join(directories.secrets, name)]);
+  const urls = Object.keys(endpoints).map((name) => [
+    endpointVariable(name),
+    `${gateway}/endpoints/${name}`,
+  ]);
+  const config =
+    Object.keys(configFiles).length > 0 ? { [configVariable]: directories.config } : {};
+  return { ...Object.fromEntries([...files, ...urls]), ...config };
 }

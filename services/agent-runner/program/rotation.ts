@@ -1,38 +1,77 @@
-import { readGeneration, readSecrets, type Secrets } from "./secrets.ts";
+import type { Declaration } from "../../../spec/declaration.ts";
+import {
+  type Delivered,
+  type Directories,
+  type Marks,
+  readDelivered,
+  readMarks,
+} from "./delivered.ts";
 
-/** Notices that a secret has another value than the program was started with. */
+/** What was found at a look. */
+interface Found {
+  readonly delivered: Delivered;
+  /** What the program must be started anew for: environment variables, and config files that it does not reread. */
+  readonly restartFor: readonly string[];
+}
+
+/** Notices that what was delivered is something else than the program was started with. */
 export class Rotation {
-  readonly #directory: string;
-  #launched: Secrets | undefined;
-  /** The secret store's generation for which the running program is known to have the values. */
-  #generation: string | undefined;
+  readonly #directories: Directories;
+  #launched: { readonly delivered: Delivered; readonly marks: Marks } | undefined;
+  /** The secret store's generations for which the running program is known to have what it needs. */
+  #generations: string | undefined;
 
-  /** @param directory where the secret store delivers */
-  constructor(directory: string) {
-    this.#directory = directory;
+  /** @param directories where the secret store delivers */
+  constructor(directories: Directories) {
+    this.#directories = directories;
   }
 
   /** Says what the program is started with; nothing where it is being ended, to be started with what is there then. */
-  started(secrets: Secrets | undefined): void {
-    this.#launched = secrets;
+  started(launched: { readonly delivered: Delivered; readonly marks: Marks } | undefined): void {
+    this.#launched = launched;
   }
 
   /**
-   * Looks once; while the generation stands still it reads one small file. A value that was withdrawn is no news: what
-   * runs goes on with what it has.
-   * @returns the names whose values are other ones than the program has
+   * Looks once; while the generations stand still it reads two small files. What was withdrawn is no news: what runs goes on
+   * with what it has. @returns nothing where nothing is new
    */
-  async changed(names: readonly string[]): Promise<readonly string[]> {
+  async look(declaration: Declaration): Promise<Found | undefined> {
     const launched = this.#launched;
-    if (names.length === 0 || !launched) return [];
-    const generation = await readGeneration(this.#directory);
-    if (generation === this.#generation) return [];
-    const now = await readSecrets(this.#directory, names);
+    if (!launched) return undefined;
+    const marks = await readMarks(this.#directories);
+    if (marks.generations === this.#generations) return undefined;
+    const { delivered, missing } = await readDelivered(this.#directories, declaration);
     // Started anew in between: the next look compares with that.
-    if (!("values" in now) || launched !== this.#launched) return [];
-    const changed = names.filter((name) => now.values[name] !== launched[name]);
-    // Only a generation that agrees is done with: the values may have been read while the store wrote them.
-    if (changed.length === 0) this.#generation = generation;
-    return changed;
+    if (launched !== this.#launched) return undefined;
+    if (missing.length > 0) return { delivered, restartFor: [] };
+    const { configFiles = {} } = declaration;
+    const restartFor = [
+      ...changed(delivered.env, launched.delivered.env, marks.secrets, launched.marks.secrets),
+      ...changed(
+        delivered.config,
+        launched.delivered.config,
+        marks.config,
+        launched.marks.config,
+      ).filter((name) => !configFiles[name]?.reread),
+    ];
+    // Only what agrees is done with: the values may have been read while the store wrote them.
+    if (restartFor.length === 0) this.#generations = marks.generations;
+    return { delivered, restartFor };
   }
+}
+
+/**
+ * Names whose content is another one, and not only a newer one of the same: a one-time password changes all the time and its
+ * fingerprint does not.
+ */
+function changed(
+  now: Readonly<Record<string, string>>,
+  before: Readonly<Record<string, string>>,
+  prints: ReadonlyMap<string, string>,
+  printsBefore: ReadonlyMap<string, string>,
+): string[] {
+  return Object.keys(now).filter((name) => {
+    const print = prints.get(name);
+    return now[name] !== before[name] && (print === undefined || print !== printsBefore.get(name));
+  });
 }

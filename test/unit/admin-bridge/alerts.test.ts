@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ProxyAlerts } from "../../../services/admin-bridge/alerts.ts";
+import { Alerts, proxyAlerts } from "../../../services/admin-bridge/alerts.ts";
 import { Engine } from "../../../services/admin-bridge/engine.ts";
 import { createLog } from "../../../services/common/log.ts";
 import { declare, until } from "./fake-proxy.ts";
@@ -81,7 +81,8 @@ describe("what an alert may write", () => {
   const hear = (...lines: (object | string)[]) => {
     const posts: string[] = [];
     const kept: string[][] = [];
-    const alerts = new ProxyAlerts({
+    const alerts = new Alerts({
+      source: proxyAlerts,
       tell: (text) => posts.push(text),
       log: createLog("test", () => undefined),
       memory: { read: () => [], write: (ids) => kept.push([...ids]) },

@@ -60,6 +60,8 @@ export class FakeMattermost {
   readonly changes: string[] = [];
   /** Every call on the local-mode socket, with ids replaced. */
   readonly localCalls = new Set<string>();
+  /** Whether tokens can be revoked. */
+  revoking = true;
   readonly team = { id: id(), name: "", delete_at: 0, members: new Set<string>() };
   readonly #servers: http.Server[] = [];
   readonly #sockets = new Map<WebSocket, { token: string; userId: string; seq: number }>();
@@ -332,6 +334,7 @@ export class FakeMattermost {
     [
       /^POST users\/tokens\/revoke$/,
       (_i, { token_id = "" }) => {
+        if (!this.revoking) throw new Refusal(500, "app.user_access_token.delete.app_error");
         this.#must(this.tokens.get(token_id));
         this.tokens.delete(token_id);
         return this.#ok;

@@ -137,6 +137,7 @@ describe("/api/status and /metrics", () => {
     expect((await get("/api/status")).body).toEqual({
       stack: "t",
       ready: true,
+      secrets: { state: "away" },
       agents: [
         {
           name: "lal",

@@ -39,6 +39,7 @@ export class Rig {
       localSocket: this.path("local.sock"),
       tokenSocket: this.path("tokens.sock"),
       operatorSocket: this.path("operator.sock"),
+      storeSocket: this.path("store.sock"),
       team: "berth",
       channel: "town-square",
       operators: ["oscar"],

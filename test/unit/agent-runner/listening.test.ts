@@ -1,7 +1,7 @@
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { forward } from "../../../services/agent-runner/forwarder.ts";
+import { forward } from "../../../services/common/forwarder.ts";
 import { createLog } from "../../../services/common/log.ts";
 import type { Access, Chat } from "../../../spec/declaration.ts";
 import { Bench, declare, until } from "./support/agent.ts";
@@ -271,11 +271,12 @@ describe("the connection", () => {
     await using bench = new Bench(declare({ network: "mattermost" }));
     const token = join(bench.directory, "bot-token");
     await writeFile(token, "first-token\n");
-    const direct = await forward(
-      0,
-      join(bench.directory, "gateway.sock"),
-      createLog("x", () => {}),
-    );
+    const direct = await forward({
+      port: 0,
+      socketPath: join(bench.directory, "gateway.sock"),
+      far: "Mattermost",
+      log: createLog("x", () => {}),
+    });
     await bench.start({
       env: { PATH: process.env.PATH, MATTERMOST_URL: `http://127.0.0.1:${direct.port}` },
     });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createLog } from "../../../services/common/log.ts";
 import { PushedValues } from "../../../services/secret-store/pushed.ts";
+import { Rounds } from "../../../services/secret-store/rounds.ts";
 import { openSeed } from "../../../services/secret-store/seed.ts";
 import { SecretStore } from "../../../services/secret-store/store.ts";
 import { Bench, declare, until } from "./support/agent.ts";
@@ -15,7 +16,14 @@ async function storeFor(bench: Bench, ...others: Bench[]): Promise<SecretStore> 
   await mkdir(own);
   const store = new SecretStore({
     directory: bench.agents,
-    sources: { directory: undefined, pushed: new PushedValues(), seed: await openSeed(own) },
+    sources: {
+      directory: undefined,
+      development: true,
+      pushed: new PushedValues(),
+      seed: await openSeed(own),
+      rounds: new Rounds(join(own, "rounds"), new Map()),
+      op: undefined,
+    },
     log: createLog("secret-store", () => {}),
     owner: process.getuid?.() ?? 0,
   });
@@ -117,9 +125,152 @@ describe("a secret with a new value", () => {
   });
 });
 
+describe("a secret as a file", () => {
+  const fileSecrets = {
+    API_TOKEN: "env:API_TOKEN",
+    SIGNING_KEY: { from: "env:SIGNING_KEY", as: "file" },
+  } as const;
+
+  it("B13: is replaced without a restart, and the program reads the new one from the path in NAME_FILE", async () => {
+    await using bench = new Bench(declare({ secrets: fileSecrets }));
+    const store = await storeFor(bench);
+    await store.push({ API_TOKEN: "in-the-environment", SIGNING_KEY: "first-key" });
+    await bench.start();
+    await bench.greeted();
+    const say = async (text: string, answer: string | RegExp) => {
+      const post = bench.server.say("alice", `@data run ${text}`);
+      await bench.answered(post.id, answer);
+    };
+    await say("cat $SIGNING_KEY_FILE", "first-key");
+    await store.push({ SIGNING_KEY: "second-key" });
+    await say("cat $SIGNING_KEY_FILE", "second-key");
+    // Long enough for several looks.
+    await new Promise((wake) => setTimeout(wake, 300));
+    expect(replaced(bench)).toBe(0);
+    await store.push({ API_TOKEN: "another" });
+    await until("replaced", () => replaced(bench) === 1);
+    await say("echo $API_TOKEN", "another");
+    expect(bench.log).toContain('"new value of API_TOKEN"');
+  });
+
+  it("stands in no variable of the program", async () => {
+    await using bench = new Bench(declare({ secrets: fileSecrets }));
+    const store = await storeFor(bench);
+    await store.push({ API_TOKEN: "in-the-environment", SIGNING_KEY: "first-key" });
+    await bench.start();
+    await bench.greeted();
+    const post = bench.server.say("alice", "@data run env");
+    await bench.answered(post.id, "Exit code 0");
+    const text = bench.server.answers(post.id)[0]?.message ?? "";
+    expect(text).toContain(`SIGNING_KEY_FILE=${join(bench.directory, "secrets", "SIGNING_KEY")}`);
+    expect(text).toContain("API_TOKEN=in-the-environment");
+    expect(text).not.toContain("first-key");
+  });
+
+  it("is kept out of the log, the value that it had before and each of its lines included", async () => {
+    const key = "-----BEGIN KEY-----\nMIIabcdefghijk0123\n-----END KEY-----\n";
+    const script =
+      'for i in 1 2 3 4 5 6 7 8 9; do cat "$SIGNING_KEY_FILE"; echo; echo "round $i"; sleep 0.3; done; sleep 60';
+    await using bench = new Bench(
+      declare({ secrets: fileSecrets, program: { command: ["/bin/sh", "-c", script] } }),
+    );
+    const store = await storeFor(bench);
+    await store.push({ API_TOKEN: "in-the-environment", SIGNING_KEY: key });
+    await bench.start();
+    await until("a line", () => bench.log.includes('"line":"[SIGNING_KEY]"'));
+    await store.push({ SIGNING_KEY: "quite another key" });
+    await until("a line of the new one", () => bench.log.includes("round 4"));
+    expect(bench.log).not.toContain("MIIabcdefghijk0123");
+    expect(replaced(bench)).toBe(0);
+  });
+});
+
+describe("a config file", () => {
+  const configFiles = {
+    "config.json": { template: { url: "https://x.example", bot: { token: "{{ env:BOT }}" } } },
+  };
+  const path = "$BERTH_CONFIG_DIRECTORY/config.json";
+
+  it("is awaited like a secret, with the secret store's reason in the chat", async () => {
+    await using bench = new Bench(declare({ configFiles }));
+    const store = await storeFor(bench);
+    await bench.start();
+    await until("reported", () => bench.log.includes("secrets-missing"));
+    const first = bench.server.say("alice", "@data hello");
+    await bench.answered(
+      first.id,
+      /^I cannot start: the config file config\.json is not available: env:BOT: .*berth secrets push\.$/,
+    );
+    await store.push({ BOT: "bot-token" });
+    await until("started", () => bench.log.includes("program-ready"), 12_000);
+    const second = bench.server.say("alice", `@data run cat ${path}`);
+    await bench.answered(second.id, '"token": "bot-token"');
+  });
+
+  it("B13: with a new value starts the program anew, one that the program rereads does not", async () => {
+    const reread = { template: { other: "{{ env:OTHER }}" }, reread: true } as const;
+    await using bench = new Bench(
+      declare({ configFiles: { ...configFiles, "other.json": reread } }),
+    );
+    const store = await storeFor(bench);
+    await store.push({ BOT: "bot-token", OTHER: "first" });
+    await bench.start();
+    await bench.greeted();
+    await store.push({ OTHER: "second" });
+    const other = bench.server.say("alice", `@data run cat $BERTH_CONFIG_DIRECTORY/other.json`);
+    await bench.answered(other.id, '"second"');
+    await new Promise((wake) => setTimeout(wake, 300));
+    expect(replaced(bench)).toBe(0);
+    await store.push({ BOT: "another-token" });
+    await until("replaced", () => replaced(bench) === 1);
+    const own = bench.server.say("alice", `@data run cat ${path}`);
+    await bench.answered(own.id, '"another-token"');
+    expect(bench.log).toContain('"new value of config.json"');
+  });
+
+  it("of another form in a changed declaration starts the program anew when it is there", async () => {
+    await using bench = new Bench(declare({ configFiles }));
+    const store = await storeFor(bench);
+    await store.push({ BOT: "bot-token" });
+    await bench.start();
+    await bench.greeted();
+    const changed = { "config.json": { template: { token: "{{ env:BOT }}" } } };
+    bench.server.declaration = declare({ configFiles: changed });
+    await store.declare([bench.server.declaration]);
+    await until("replaced", () => replaced(bench) === 1);
+    expect(bench.log).toContain('"new value of config.json"');
+  });
+});
+
+describe("a value of the moment", () => {
+  it("starts nothing anew where what it is of is the same, whatever else changes", async () => {
+    await using bench = new Bench(
+      declare({ secrets: { CODE: "env:CODE", KEY: { from: "env:KEY", as: "file" } } }),
+    );
+    const folder = join(bench.directory, "secrets");
+    await mkdir(folder, { recursive: true });
+    const write = async (generation: number, code: string, fingerprint: string) => {
+      await writeFile(join(folder, "KEY"), `key-${generation}`);
+      await writeFile(join(folder, "CODE"), code);
+      const files = { CODE: { reference: "op://a/b/c", fingerprint } };
+      await writeFile(join(folder, "generation"), JSON.stringify({ generation, files }));
+    };
+    await write(1, "111111", "of-item-1");
+    await bench.start();
+    await bench.greeted();
+    await write(2, "222222", "of-item-1");
+    await new Promise((wake) => setTimeout(wake, 300));
+    expect(replaced(bench)).toBe(0);
+    await write(3, "333333", "of-item-2");
+    await until("replaced", () => replaced(bench) === 1);
+  });
+});
+
 describe("a secret that cannot be had", () => {
   it("is told to who asks, with the secret store's reason as it is now, and what comes starts the program", async () => {
-    await using bench = new Bench(declare({ secrets: { API_TOKEN: "op://agents/data/token" } }));
+    await using bench = new Bench(
+      declare({ secrets: { API_TOKEN: "op://agents/data/token" }, vaults: ["agents/data"] }),
+    );
     const store = await storeFor(bench);
     await bench.start();
     await until("reported", () => bench.log.includes("secrets-missing"));

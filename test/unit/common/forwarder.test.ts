@@ -3,7 +3,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Forwarder, forward } from "../../../services/agent-runner/forwarder.ts";
+import { type Forwarder, forward } from "../../../services/common/forwarder.ts";
 import { createLog } from "../../../services/common/log.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "berth-forward-"));
@@ -29,8 +29,11 @@ async function farSide(answer: (got: string) => string): Promise<void> {
   open.push(server);
 }
 
+const forwardFrom = (port: number) =>
+  forward({ port, socketPath: path, far: "The gateway of this test", log });
+
 async function forwarder(): Promise<Forwarder> {
-  const made = await forward(0, path, log);
+  const made = await forwardFrom(0);
   open.push(made);
   return made;
 }
@@ -64,10 +67,10 @@ describe("a forwarder", () => {
     );
   });
 
-  it("answers 503 while the gateway is away, and works when it is there", async () => {
+  it("answers 503 that names what is away, and works when it is there", async () => {
     const { port } = await forwarder();
     expect(await exchange(port, "GET / HTTP/1.1\r\n\r\n")).toMatch(
-      /^HTTP\/1\.1 503 [\s\S]*gateway/,
+      /^HTTP\/1\.1 503 [\s\S]*The gateway of this test is not there/,
     );
     await farSide(() => "hello");
     expect(await exchange(port, "x")).toBe("hello");
@@ -75,6 +78,6 @@ describe("a forwarder", () => {
 
   it("listens on loopback only, and says so when its port is taken", async () => {
     const { port } = await forwarder();
-    await expect(forward(port, path, log)).rejects.toThrow(/EADDRINUSE/);
+    await expect(forwardFrom(port)).rejects.toThrow(/EADDRINUSE/);
   });
 });
