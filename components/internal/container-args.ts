@@ -67,6 +67,8 @@ export function containerArgs(
     securityOpts: [...host.SecurityOpt],
     memory: mebibytes(host.Memory),
     memorySwap: mebibytes(host.MemorySwap),
+    // Those of the daemon's own configuration are read back among them, and would be a diff at every run.
+    ulimits: host.Ulimits.map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
     shmSize: mebibytes(host.ShmSize),
     cpus: cpuText(host.NanoCpus),
     init: host.Init,

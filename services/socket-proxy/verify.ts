@@ -14,6 +14,7 @@ import {
 } from "./compare.ts";
 import type { HostFacts } from "./host.ts";
 import { asList, asNumber, asObject, asText, asTexts, type JsonObject } from "./json.ts";
+import { areUlimits } from "./ulimits.ts";
 
 /** All that the Engine says about a container that is to be started. */
 export interface Evidence {
@@ -135,8 +136,7 @@ function hostConfigChecks(
     MaskedPaths: holdsAll(masked),
     ReadonlyPaths: holdsAll(readonlyPaths),
     MemorySwappiness: oneOf(null, -1),
-    // A start adds the daemon's own default ulimits; until then there must be none.
-    Ulimits: wasStarted(container) ? anything : isUnset,
+    Ulimits: areUlimits(wanted.Ulimits, wasStarted(container)),
     // Size of a terminal that does not exist.
     ConsoleSize: anything,
   };

@@ -194,7 +194,16 @@ export const dangers: ReadonlyMap<string, Danger> = new Map<string, Danger>([
   ["/HostConfig/CpusetCpus", { values: ["0-63"] }],
   ["/HostConfig/CpusetMems", { values: ["0"] }],
   ["/HostConfig/BlkioDeviceReadBps/*/Rate", { host: [{ BlkioDeviceReadBps: rate }] }],
-  ["/HostConfig/Ulimits/*/Hard", { host: [{ Ulimits: [{ Name: "core", Soft: -1, Hard: -1 }] }] }],
+  [
+    "/HostConfig/Ulimits/*/Hard",
+    {
+      host: [
+        { Ulimits: [{ Name: "core", Soft: -1, Hard: -1 }] },
+        // The Engine takes a name in any case, and the last of two counts.
+        { Ulimits: [{ Name: "CORE", Soft: -1, Hard: -1 }] },
+      ],
+    },
+  ],
 ]);
 
 /** Keys that mean something, for the `*` of a map at the end of these pointers. */

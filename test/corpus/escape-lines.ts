@@ -350,6 +350,11 @@ export const escapeLines: readonly EscapeLine[] = [
     says: "/HostConfig/Ulimits",
   },
   {
+    title: "core dumps",
+    flags: ["--ulimit", "core=-1"],
+    says: "/HostConfig/Ulimits",
+  },
+  {
     title: "life when memory runs out",
     flags: ["--oom-kill-disable"],
     says: "/HostConfig/OomKillDisable",

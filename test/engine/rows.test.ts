@@ -204,6 +204,7 @@ describe("what an instance is and has", () => {
       MemorySwap: 2 * GiB,
       NanoCpus: 2 * CPU,
       PidsLimit: presets.worker.pids,
+      Ulimits: [{ Name: "core", Soft: 0, Hard: 0 }],
       CapAdd: null,
       CapDrop: ["ALL"],
       SecurityOpt: ["no-new-privileges:true"],

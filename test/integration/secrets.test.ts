@@ -1,105 +1,124 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
-import { beforeAll, describe, expect, inject, it } from "vitest";
-import { Service } from "../../spec/names.ts";
-import { engine, engineStream, exec, inspect, logsOf } from "../support/engine.ts";
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { Path, runDirectory, Service } from "../../spec/names.ts";
+import { engine, exec, inspect } from "../support/engine.ts";
 import { canary, sharedAgents } from "../support/fleet.ts";
-import { gzipped, leaks, leaksIn } from "../support/leaks.ts";
 import { Person } from "../support/person.ts";
 import { Stack } from "../support/stack.ts";
+import { StackSweep } from "../support/sweep/stack-sweep.ts";
+import type { Secret, Sweep } from "../support/sweep/sweep.ts";
 
 const stack = Stack.attach(inject("stack"));
 const parts = [...Object.values(Service), ...sharedAgents];
-/** Every secret value used in the run: the agent's own, the operator's password and a bot's live token. */
-const secrets: string[] = [canary, inject("operatorPassword")];
+const host = runDirectory(stack.name);
 
-/** Every file below a directory, gzip members opened; bounded. */
-function files(directory: string, found: Record<string, Buffer> = {}): Record<string, Buffer> {
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isSymbolicLink() || ["node_modules", "secret-files"].includes(entry.name)) continue;
-    if (entry.isDirectory()) files(path, found);
-    else if (entry.isFile() && statSync(path).size < 64 * 1024 * 1024) {
-      const bytes = readFileSync(path);
-      found[path] = bytes;
-      if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
-        try {
-          found[`${path} (gzip)`] = gunzipSync(bytes);
-        } catch {
-          // Not a whole gzip file: its plain bytes are searched all the same.
-        }
-      }
-    }
-  }
-  return found;
-}
+/** Where the memory of processes may hold a value: in these parts. */
+const inMemoryOf = (...of: readonly string[]) => new RegExp(`^memory of (${of.join("|")}):`);
+/** Every secret value of the run: the agent's own, the operator's password and a bot's live token. */
+const secrets: Secret[] = [
+  {
+    name: "the agent's secret",
+    value: canary,
+    belongs: [
+      inMemoryOf(Service.secretStore, "scout"),
+      // What is asked for as a variable of the program is one, of that program alone.
+      /^environ of scout:/,
+      new RegExp(`^host ${host}/agents/scout/secrets/CANARY$`),
+    ],
+  },
+  {
+    name: "the operator's password",
+    value: inject("operatorPassword"),
+    // The bridge has made it up, and said it once.
+    belongs: [inMemoryOf(Service.mattermost, Service.adminBridge)],
+  },
+];
+let sweep: StackSweep;
 
 beforeAll(async () => {
   const operator = await Person.login(stack.mattermostUrl, "operator", inject("operatorPassword"));
   const square = await operator.channel("town-square");
   const question = await operator.say(square, "@scout hello");
   await operator.answer(square, "scout", question, /hello/);
-  const { output } = await exec(stack.container("scout"), ["/bin/cat", "/run/berth/bot-token"]);
+  const { output } = await exec(stack.container("scout"), ["/bin/cat", Path.botToken]);
   expect(output.trim()).toMatch(/^[a-z0-9]{26}$/);
-  secrets.push(output.trim());
+  secrets.push({
+    name: "the bot's token",
+    value: output.trim(),
+    belongs: [
+      inMemoryOf(Service.mattermost, Service.adminBridge, Service.egressGateway, "scout"),
+      new RegExp(`^host ${host}/agents/scout/bot-token$`),
+    ],
+  });
+  sweep = await StackSweep.begin(
+    { stack, parts, secrets, operator, events: inject("events") },
+    "scout",
+  );
+});
+afterAll(() => sweep?.end());
+
+/** A search without a leak; each has found what it planted itself. */
+async function clean(search: Promise<Sweep>): Promise<Sweep> {
+  const seen = await search;
+  expect(seen.leaks).toEqual([]);
+  return seen;
+}
+
+describe("no secret value in a process but its consumers'", () => {
+  it("B16: not in the environment or the arguments of any process", async () => {
+    const { places, known } = await clean(sweep.environs());
+    for (const service of Object.values(Service))
+      expect(places.some((place) => place.startsWith(`environ of ${service}:`))).toBe(true);
+    expect(known.length).toBeGreaterThan(0);
+    const { known: inArguments } = await clean(sweep.commandLines());
+    expect(inArguments).toEqual([]);
+  });
+
+  it("B16: not in the memory of any process but the store's, the consumer's and what carries it there", async () => {
+    const { known } = await clean(sweep.memories());
+    // Nor does the search miss what is there: each value is found where it is used.
+    const holders = (secret: string) =>
+      known
+        .filter((line) => line.startsWith(`${secret} in `))
+        .map((line) => /memory of ([^:]+):/.exec(line)?.[1]);
+    expect(holders("the agent's secret")).toEqual(
+      expect.arrayContaining([Service.secretStore, "scout"]),
+    );
+    expect(holders("the bot's token")).toContain(Service.egressGateway);
+    expect(holders("the operator's password")).toContain(Service.mattermost);
+  });
+
+  it("B20: no process may write a core dump", async () => {
+    expect(await sweep.dumping()).toEqual([]);
+    for (const part of parts) {
+      const { Ulimits } = (await inspect(stack.container(part))).HostConfig;
+      expect(Ulimits, part).toEqual([{ Name: "core", Soft: 0, Hard: 0 }]);
+    }
+  });
+
+  it("B20: no container may swap", async () => {
+    expect(await sweep.swapping()).toEqual([]);
+  });
 });
 
-describe("no secret value anywhere but where it belongs", () => {
-  it("the sweep itself finds a planted secret in every spelling", () => {
-    for (const secret of secrets) {
-      const planted = {
-        plain: `x${secret}y`,
-        base64: Buffer.from(`ab${secret}cd`).toString("base64"),
-        hex: Buffer.from(secret).toString("hex"),
-        none: "nothing",
-        gzip: gunzipSync(gzipped(secret)),
-      };
-      expect(leaks(planted, [secret])).toEqual(["plain", "base64", "hex", "gzip"]);
-    }
+describe("no secret value in what the Engine keeps and says", () => {
+  it("A4, B16: not in inspect, logs or declarations, where the reference stands instead", async () => {
+    await clean(sweep.inspects());
+    await clean(sweep.logs());
+    await clean(sweep.objects());
+    expect(JSON.stringify(await engine("/volumes"))).toContain("secret-files/canary");
   });
 
-  it("A4, B16: not in inspect, logs, state or declarations, where the reference stands instead", async () => {
-    const places: Record<string, string> = { state: await stack.state() };
-    for (const part of parts) {
-      places[`inspect ${part}`] = JSON.stringify(await inspect(stack.container(part)));
-      places[`logs ${part}`] = await logsOf(stack.container(part));
-    }
-    const filter = encodeURIComponent(JSON.stringify({ label: [`berth.stack=${stack.name}`] }));
-    places.volumes = JSON.stringify(await engine(`/volumes?filters=${filter}`));
-    places.networks = JSON.stringify(await engine(`/networks?filters=${filter}`));
-    expect(leaks(places, secrets)).toEqual([]);
-    expect(places.state).toContain("file:");
-    expect(places.volumes).toContain("secret-files/canary");
-  });
-
-  it("A4: not in the preview", async () => {
-    const { output } = await stack.preview();
-    expect(leaks({ output }, secrets)).toEqual([]);
+  it("B16: not in any event of the Engine since before the stack began", async () => {
+    expect((await clean(sweep.events())).planted).toContain("events: recorded");
   });
 
   it("B15: not in an image's history or config", async () => {
-    const places: Record<string, string> = {};
-    for (const part of parts) {
-      const { Image } = await inspect(stack.container(part));
-      places[`history ${part}`] = JSON.stringify(await engine(`/images/${Image}/history`));
-      places[`config ${part}`] = JSON.stringify(await engine(`/images/${Image}/json`));
-    }
-    expect(leaks(places, secrets)).toEqual([]);
+    expect((await clean(sweep.imageTexts())).places.length).toBeGreaterThan(12);
   });
 
   it("B15: not in an image's layers", async () => {
-    const ids = new Set<string>();
-    for (const part of parts) ids.add((await inspect(stack.container(part))).Image);
-    expect(ids.size).toBeGreaterThan(5);
-    const names = [...ids].map((id) => `names=${encodeURIComponent(id)}`).join("&");
-    expect(await leaksIn(engineStream(`/images/get?${names}`), secrets)).toBe(false);
-    async function* planted() {
-      const text = Buffer.from(`in a layer ${canary} of an image`);
-      yield text.subarray(0, 20);
-      yield text.subarray(20);
-    }
-    expect(await leaksIn(planted(), secrets)).toBe(true);
+    await clean(sweep.imageLayers());
   });
 
   it("B20: a container has written nothing into its own layer but the places of its mounts", async () => {
@@ -135,45 +154,34 @@ describe("no secret value anywhere but where it belongs", () => {
       }
     }
   });
+});
 
-  it("B20: not in a volume of any container, read as the Engine sees it", async () => {
-    const searched: string[] = [];
-    for (const part of parts) {
-      for (const mount of (await inspect(stack.container(part))).Mounts) {
-        if (mount.Type !== "volume") continue;
-        const path = `/containers/${stack.container(part)}/archive?path=${encodeURIComponent(mount.Destination)}`;
-        expect(await leaksIn(engineStream(path), secrets), `${part} ${mount.Destination}`).toBe(
-          false,
-        );
-        searched.push(`${part} ${mount.Destination}`);
-      }
-    }
-    expect(searched).toContain("postgres /var/lib/postgresql");
-    expect(searched).toContain("scout /workspace");
+describe("no secret value in a file but its consumer's own", () => {
+  it("B20: not in a volume of any container, the record of the socket proxy among them", async () => {
+    const { places } = await clean(sweep.volumes());
+    for (const place of [
+      "postgres: /var/lib/postgresql",
+      "scout: /workspace",
+      "admin-bridge: /data",
+      `${Service.socketProxy}: ${Path.audit}`,
+    ])
+      expect(places).toContain(`volume of ${place}`);
   });
 
-  it("B20: not in Postgres's data either: tokens and passwords are stored as hashes", async () => {
-    const { output } = await exec(
-      stack.container(Service.postgres),
-      [
-        "/bin/sh",
-        "-c",
-        "psql -h /run/postgresql -U mattermost -d mattermost -Atc \"select string_agg(t::text, '|') from berth_standin.tokens t\" ; pg_dump -h /run/postgresql -U mattermost mattermost",
-      ],
-      "2000",
-    );
-    expect(output.length).toBeGreaterThan(1000);
-    expect(leaks({ output }, secrets)).toEqual([]);
+  it("B20: not in a container's own RAM disk", async () => {
+    await clean(sweep.ramFiles());
   });
 
-  it("B20: not in the project's copy or Pulumi's backend, the user's own file apart", () => {
-    const places = files(stack.directory);
-    expect(Object.keys(places).length).toBeGreaterThan(20);
-    expect(leaks(places, secrets)).toEqual([]);
+  it("A15, B20: of the host's directory of sockets and secrets, in the agent's own files alone", async () => {
+    const { known } = await clean(sweep.hostFiles());
+    expect(known).toEqual([
+      `the agent's secret in host ${host}/agents/scout/secrets/CANARY`,
+      `the bot's token in host ${host}/agents/scout/bot-token`,
+    ]);
   });
 
   it("B16: a secret's file lies on RAM", () => {
-    const path = `/run/berth/${stack.name}/agents/scout/secrets/CANARY`;
+    const path = `${host}/agents/scout/secrets/CANARY`;
     const mounts = readFileSync("/proc/mounts", "utf8")
       .split("\n")
       .map((line) => line.split(" "));
@@ -182,5 +190,34 @@ describe("no secret value anywhere but where it belongs", () => {
       .sort((a, b) => (b[1]?.length ?? 0) - (a[1]?.length ?? 0))[0];
     expect(holder?.[2]).toBe("tmpfs");
     expect(readFileSync(path, "utf8").trim()).toBe(canary);
+  });
+});
+
+describe("no secret value in a database or in the chat", () => {
+  it("B20: not in the admin bridge's database, its write-ahead log included", async () => {
+    await clean(sweep.bridgeDatabase());
+  });
+
+  it("B16, B20: not in the chat, as it is read and as Postgres keeps it: tokens and passwords as hashes", async () => {
+    const { places } = await clean(sweep.chat());
+    expect(places.filter((place) => place.startsWith("chat in ")).length).toBeGreaterThan(1);
+  });
+});
+
+describe("no secret value in what Pulumi keeps and shows", () => {
+  it("A4, B20: not in the state, its history and backups, or anywhere in the project's copy", async () => {
+    const { places } = await clean(sweep.project());
+    for (const folder of ["history", "backups", "stacks"])
+      expect(
+        places.some((place) => place.includes(`/.pulumi/${folder}/`)),
+        folder,
+      ).toBe(true);
+    await clean(sweep.state());
+    expect(await stack.state()).toContain("file:");
+  });
+
+  it("A4: not in a preview with every field, nor in its event log", async () => {
+    const { planted } = await clean(sweep.preview());
+    expect(planted).toEqual(["preview: shown", "preview: event log"]);
   });
 });

@@ -657,6 +657,27 @@ export const mutants: readonly Mutant[] = [
     tests: tests("verify"),
   },
   {
+    name: "core dumps",
+    file: proxy("verify"),
+    find: "Ulimits: areUlimits(wanted.Ulimits, wasStarted(container)),",
+    replace: "Ulimits: anything,",
+    tests: tests("verify", "verify-edges"),
+  },
+  {
+    name: "a second word about core dumps, in another case",
+    file: proxy("ulimits"),
+    find: "/^[a-z]{1,16}$/.test(asText(Name))",
+    replace: "/^[A-Za-z]{1,16}$/.test(asText(Name))",
+    tests: tests("verify-edges"),
+  },
+  {
+    name: "any ulimits beside ours before the first start",
+    file: proxy("ulimits"),
+    find: "(wasStarted && others.every(isUlimit))",
+    replace: "others.every(isUlimit)",
+    tests: tests("verify-edges"),
+  },
+  {
     name: "any mount",
     file: proxy("verify"),
     find: "    ...compareMounts(spec, container, imageConfig),\n",

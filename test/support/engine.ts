@@ -28,11 +28,24 @@ export function engineAnswer(path: string, method = "GET", body?: unknown): Prom
   });
 }
 
-/** The body of an Engine API answer as it comes, in pieces of a megabyte or so. */
-export async function* engineStream(path: string): AsyncGenerator<Buffer> {
+/** The body of an Engine API answer as it comes, in pieces of a megabyte or so unless `pieceBytes` says another size. */
+export async function* engineStream(
+  path: string,
+  options: { readonly signal?: AbortSignal; readonly pieceBytes?: number } = {},
+): AsyncGenerator<Buffer> {
+  const { signal, pieceBytes = 1024 * 1024 } = options;
   const answer = await new Promise<http.IncomingMessage>((resolve, reject) => {
     http
-      .get({ ...endpoint, path, agent: false, headers: { host: "berth" } }, resolve)
+      .get(
+        {
+          ...endpoint,
+          path,
+          agent: false,
+          headers: { host: "berth" },
+          ...(signal ? { signal } : {}),
+        },
+        resolve,
+      )
       .on("error", reject);
   });
   if (answer.statusCode !== 200) throw new Error(`GET ${path}: ${answer.statusCode}`);
@@ -41,7 +54,7 @@ export async function* engineStream(path: string): AsyncGenerator<Buffer> {
   for await (const piece of answer as AsyncIterable<Buffer>) {
     pieces.push(piece);
     size += piece.length;
-    if (size < 1024 * 1024) continue;
+    if (size < pieceBytes) continue;
     yield Buffer.concat(pieces);
     [pieces, size] = [[], 0];
   }
@@ -82,6 +95,9 @@ export interface Inspected {
     readonly MemorySwap: number;
     readonly NanoCpus: number;
     readonly PidsLimit: number | null;
+    readonly Ulimits:
+      | readonly { readonly Name: string; readonly Soft: number; readonly Hard: number }[]
+      | null;
     readonly Init: boolean | null;
     readonly Tmpfs: Readonly<Record<string, string>> | null;
     readonly LogConfig: {

@@ -1,5 +1,3 @@
-import { gzipSync } from "node:zlib";
-
 /** Every spelling of a secret that a sweep looks for: plain, base64 (both alphabets, any offset), hex, URL-encoded. */
 export function spellings(secret: string): string[] {
   const base64 = [0, 1, 2].map((shift) => {
@@ -33,29 +31,4 @@ export function leaks(
       return wanted.some((w) => bytes.includes(w));
     })
     .map(([name]) => name);
-}
-
-/**
- * Searches a stream of any length, like an image's layers.
- * @returns whether one of the secrets is in it in any spelling, also across its pieces
- */
-export async function leaksIn(
-  stream: AsyncIterable<Buffer>,
-  secrets: readonly string[],
-): Promise<boolean> {
-  const wanted = secrets.flatMap((secret) => spellings(secret).map((s) => Buffer.from(s)));
-  const longest = Math.max(...wanted.map((w) => w.length));
-  let rest = Buffer.alloc(0);
-  let found = false;
-  for await (const piece of stream) {
-    const bytes = Buffer.concat([rest, piece]);
-    found ||= wanted.some((w) => bytes.includes(w));
-    rest = bytes.subarray(Math.max(0, bytes.length - longest));
-  }
-  return found;
-}
-
-/** The gzip of a text, for planting. */
-export function gzipped(text: string): Buffer {
-  return gzipSync(text);
 }

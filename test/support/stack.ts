@@ -26,6 +26,8 @@ const parts = [
   "index.ts",
   "program.ts",
   "config.ts",
+  "config-rules.ts",
+  "config-secrets.ts",
   "package-lock.json",
   "agents",
   "components",
@@ -46,6 +48,8 @@ export interface Run {
   readonly output: string;
   /** `op type name` of every step that is not `same`, sorted. */
   readonly changes: readonly string[];
+  /** Pulumi's event log as it stands: every step with its inputs, and all that was said. */
+  readonly eventLog: string;
 }
 
 /** What a stack is known by, as plain data. */
@@ -212,7 +216,9 @@ export class Stack {
     ]);
     if (run.code !== 0 && !mayFail)
       throw new Error(`pulumi ${args.join(" ")}: exit code ${run.code}\n${run.output}`);
-    return { ...run, changes: changesOf(log) };
+    const eventLog = existsSync(log) ? readFileSync(log, "utf8") : "";
+    rmSync(log, { force: true });
+    return { ...run, changes: changesOf(eventLog), eventLog };
   }
 
   async #must(args: readonly string[]): Promise<{ code: number; output: string }> {
@@ -251,12 +257,10 @@ export async function removeObjects(stack: string): Promise<void> {
 }
 
 function changesOf(log: string): string[] {
-  if (!existsSync(log)) return [];
-  const events = readFileSync(log, "utf8")
+  const events = log
     .split("\n")
     .filter(Boolean)
     .map((line) => JSON.parse(line) as EngineEvent);
-  rmSync(log);
   return events
     .flatMap((event) => (event.resourcePreEvent ? [event.resourcePreEvent.metadata] : []))
     .filter((step) => !["same", "read", "refresh"].includes(step.op))

@@ -217,6 +217,28 @@ describe("an ordinary Docker create", () => {
     await isRefused({ ...full, HostConfig: { ...host, Binds } }, "template-body");
   });
 
+  it("A3: limits of setrlimit are those of the rendering or unsaid: no more, no fewer, no others", async () => {
+    const core = { Name: "core", Soft: 0, Hard: 0 };
+    const withUlimits = (Ulimits: Json) => ({ ...least, HostConfig: { Ulimits } });
+    await isTaken(withUlimits([core]));
+    await isTaken(withUlimits([]));
+    await isTaken(withUlimits(null));
+    for (const ulimits of [
+      [{ ...core, Hard: 1 }],
+      [{ ...core, Soft: -1, Hard: -1 }],
+      [{ ...core, Name: "CORE" }],
+      [{ Name: "nofile", Soft: 1, Hard: 1 }],
+      [core, { Name: "nofile", Soft: 1, Hard: 1 }],
+      [core, core],
+      [{ Name: "core" }],
+      [{}],
+      core,
+    ]) {
+      const words = await isRefused(withUlimits(ulimits), "template-body");
+      expect(pointersOf(words), JSON.stringify(ulimits)).toEqual(["/HostConfig/Ulimits"]);
+    }
+  });
+
   it("A3: every difference is named, in order, and a body that wants to be attached is told how", async () => {
     const words = await isRefused(
       {

@@ -108,6 +108,7 @@ const golden = (
     CapDrop: ["ALL"],
     SecurityOpt: ["no-new-privileges:true"],
     ReadonlyRootfs: true,
+    Ulimits: [{ Name: "core", Soft: 0, Hard: 0 }],
     ShmSize: 64 * MiB,
     Init: true,
     IpcMode: "private",

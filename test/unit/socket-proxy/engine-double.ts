@@ -434,7 +434,6 @@ export function inspectOf(spec: ContainerSpec, id: string): DoubleContainer["ins
       UsernsMode: "",
       Devices: null,
       OomKillDisable: null,
-      Ulimits: null,
       MemorySwappiness: null,
       MaskedPaths: [
         "/proc/asound",

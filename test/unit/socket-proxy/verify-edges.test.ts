@@ -151,16 +151,52 @@ describe("each difference is named, at its edges", () => {
     expect(env("HOME=/root")).toEqual([]);
   });
 
-  it("ulimits are the daemon's own only once it was started", () => {
-    const ulimits = (started: string) =>
+  describe("ulimits", () => {
+    const ran = "2026-01-01T00:00:00Z";
+    const never = ["", "0001-01-01T00:00:00Z", "soon", "1970-01-01T00:00:00Z"];
+    const core = { Name: "core", Soft: 0, Hard: 0 };
+    const nofile = { Name: "nofile", Soft: 1, Hard: 1 };
+    const ulimits = (started: string, shown: unknown) =>
       found(({ container }) => {
         container.State.StartedAt = started;
-        container.HostConfig.Ulimits = [{ Name: "nofile", Soft: 1, Hard: 1 }];
+        container.HostConfig.Ulimits = shown;
       });
-    expect(ulimits("2026-01-01T00:00:00Z")).toEqual([]);
-    for (const never of ["", "0001-01-01T00:00:00Z", "soon", "1970-01-01T00:00:00Z"]) {
-      expect(ulimits(never)).toEqual(["HostConfig.Ulimits"]);
-    }
+
+    it("are the rendering's alone until it was started; then the daemon's own may be shown beside them", () => {
+      for (const shown of [
+        [core, nofile],
+        [nofile, core],
+      ]) {
+        expect(ulimits(ran, shown)).toEqual([]);
+        for (const started of never) {
+          expect(ulimits(started, shown)).toEqual(["HostConfig.Ulimits"]);
+        }
+      }
+      for (const started of [ran, ...never]) expect(ulimits(started, [core])).toEqual([]);
+    });
+
+    it.each<[string, unknown]>([
+      ["none at all", null],
+      ["an empty list", []],
+      ["the daemon's own only", [nofile]],
+      ["core dumps without a bound", [{ ...core, Soft: -1, Hard: -1 }]],
+      ["core dumps that a program may turn on", [{ ...core, Hard: 1 }]],
+      ["a second word about core dumps", [core, { ...core, Soft: -1, Hard: -1 }]],
+      [
+        "the same in another case, which the Engine takes for it",
+        [core, { ...core, Name: "Core", Hard: -1 }],
+      ],
+      ["the same in another case alone", [{ ...core, Name: "CORE" }]],
+      ["another member", [{ ...core, Extra: 1 }]],
+      ["one without a name", [core, { Soft: 1, Hard: 1 }]],
+      ["one without a bound", [core, { Name: "nofile", Soft: 1 }]],
+      ["no objects", [core, "nofile"]],
+      ["no list", { core }],
+    ])("%s is a difference, started or not", (_title, shown) => {
+      for (const started of [ran, ...never]) {
+        expect(ulimits(started, shown)).toEqual(["HostConfig.Ulimits"]);
+      }
+    });
   });
 
   it("differences of more than one part come all, in their order", () => {

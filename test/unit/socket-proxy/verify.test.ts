@@ -71,10 +71,10 @@ describe("a container as declared", () => {
       },
     ],
     [
-      "the daemon added ulimits at a start",
+      "the daemon shows ulimits of its own beside ours, and it has run",
       ({ container }) => {
         container.State.StartedAt = "2026-01-01T00:00:00Z";
-        container.HostConfig.Ulimits = [{ Name: "nofile", Soft: 1, Hard: 1 }];
+        container.HostConfig.Ulimits.push({ Name: "nofile", Soft: 1, Hard: 1 });
       },
     ],
     [
@@ -151,6 +151,10 @@ describe("each difference is named", () => {
     ["HostConfig.Runtime", ({ container }) => (container.HostConfig.Runtime = "other")],
     ["HostConfig.Sysctls", ({ container }) => (container.HostConfig.Sysctls = { a: "1" })],
     ["HostConfig.Ulimits", ({ container }) => (container.HostConfig.Ulimits = [{}])],
+    ["HostConfig.Ulimits", ({ container }) => (container.HostConfig.Ulimits = null)],
+    ["HostConfig.Ulimits", ({ container }) => (container.HostConfig.Ulimits[0].Soft = -1)],
+    ["HostConfig.Ulimits", ({ container }) => (container.HostConfig.Ulimits[0].Hard = 1)],
+    ["HostConfig.Ulimits", ({ container }) => container.HostConfig.Ulimits.push({})],
     ["HostConfig.GroupAdd", ({ container }) => (container.HostConfig.GroupAdd = ["0"])],
     ["HostConfig.ExtraHosts", ({ container }) => (container.HostConfig.ExtraHosts = ["a:1.2.3.4"])],
     ["HostConfig.Dns", ({ container }) => (container.HostConfig.Dns = ["1.2.3.4"])],
