@@ -144,7 +144,8 @@ export class SecretStore {
   }
 
   async #pass(): Promise<void> {
-    if (!this.#declarations) return;
+    const declarations = this.#declarations;
+    if (!declarations) return;
     const outcomes: Outcome[] = [];
     const problems: string[] = [];
     const attempt = async (agent: string, act: () => Promise<void>) => {
@@ -154,7 +155,7 @@ export class SecretStore {
         problems.push(`${agent}: ${reasonOf(error)}`);
       }
     };
-    const declared = new Set(this.#declarations.map(({ name }) => name));
+    const declared = new Set(declarations.map(({ name }) => name));
     // First what must go: nobody waits for another agent's values.
     for (const name of await this.#agentsOnDisk()) {
       if (declared.has(name)) continue;
@@ -164,7 +165,9 @@ export class SecretStore {
         if (gone.includes(true)) this.#log.info("withdrawn", { agent: name });
       });
     }
-    for (const declaration of this.#declarations) {
+    for (const declaration of declarations) {
+      // Others are declared by now, and their pass waits for this one.
+      if (this.#declarations !== declarations) return;
       const agent = declaration.name;
       await attempt(agent, async () => {
         const done = await deliver(this.makingOf(declaration), this.#deliveries(agent));
