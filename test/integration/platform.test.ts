@@ -91,6 +91,7 @@ describe("what `pulumi up` made, asked of the Engine", () => {
       expect(HostConfig.ReadonlyRootfs, part).toBe(true);
       expect(HostConfig.Memory, part).toBeGreaterThan(0);
       expect(HostConfig.MemorySwap, part).toBe(HostConfig.Memory);
+      expect(HostConfig.Ulimits, part).toEqual([{ Name: "core", Soft: 0, Hard: 0 }]);
       expect(HostConfig.NanoCpus, part).toBeGreaterThan(0);
       expect(HostConfig.LogConfig.Config["max-size"], part).toBe("10m");
       // The socket proxy changes its user, and an init of the first user could not pass it a signal.

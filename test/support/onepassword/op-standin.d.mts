@@ -47,6 +47,7 @@ export interface OpCallMade {
   /** Names in its environment. */
   readonly names: readonly string[];
   readonly home: string;
+  readonly pid: number;
   /** Characters of its standard input. */
   readonly input: number;
   /** What was wrong with the call. */

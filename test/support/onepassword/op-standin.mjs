@@ -165,6 +165,7 @@ async function main() {
     args,
     names: Object.keys(process.env).sort(),
     home: process.env.HOME,
+    pid: process.pid,
     input: input.length,
     problems,
   };

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
+import { connectEngine, execIn } from "../../../cli/engine-api.ts";
 import { imageReference } from "../../../images/catalog.ts";
-import { engine, engineAnswer, exec, logsOf, stackName, until } from "../engine.ts";
+import { dockerHost, engine, engineAnswer, logsOf, stackName, until } from "../engine.ts";
 import type { Control } from "./connect-double.d.mts";
 
 /** Name of the Connect server for the secret store. */
@@ -142,21 +143,23 @@ async function run(
   await engine(`/containers/${name}/start`, "POST");
 }
 
-/** Runs in the double's own container: its control port is nobody else's business. */
+/**
+ * Runs in the double's own container: its control port is nobody else's business. The argument goes by standard input, since
+ * the arguments of a command stand in the Engine's events.
+ */
 async function control<T>(container: string, name: string, argument: unknown): Promise<T> {
   const script = `
-    const [name, body] = process.argv.slice(1);
-    const answer = await fetch("http://127.0.0.1:8081/" + name, { method: "POST", body });
+    let body = "";
+    for await (const part of process.stdin) body += part;
+    const answer = await fetch("http://127.0.0.1:8081/" + process.argv[1], { method: "POST", body });
     console.log(await answer.text());
     process.exit(answer.ok ? 0 : 1);`;
-  const { exitCode, output } = await exec(container, [
-    node,
-    "--input-type=module",
-    "-e",
-    script,
-    name,
+  const { exitCode, stdout, stderr } = await execIn(
+    connectEngine(dockerHost),
+    container,
+    [node, "--input-type=module", "-e", script, name],
     JSON.stringify(argument ?? {}),
-  ]);
-  if (exitCode !== 0) throw new Error(`control ${name}: ${output}`);
-  return JSON.parse(output) as T;
+  );
+  if (exitCode !== 0) throw new Error(`control ${name}: ${stdout}${stderr}`);
+  return JSON.parse(stdout) as T;
 }

@@ -119,6 +119,19 @@ describe("the catalog", () => {
     expect(movedBy((copy) => changeLock(copy, "node_modules/vitest"))).toEqual([]);
   });
 
+  it("is moved by a package that stands beside a program's bundle", () => {
+    const place = "node_modules/@1password/sdk-core";
+    expect(movedBy((copy) => changeLock(copy, place))).toEqual(["secret-store"]);
+  });
+
+  it("refuses a working copy whose package-lock.json lacks a package that an image holds", () => {
+    const copy = workingCopy();
+    writeFileSync(join(copy, "package-lock.json"), '{"packages":{}}');
+    expect(() => catalogOf(copy).reference("secret-store")).toThrow(
+      /@1password\/sdk-core is not in package-lock\.json|esbuild is not in package-lock\.json/,
+    );
+  });
+
   it("is moved by another bundler, where something is bundled", () => {
     const moved = movedBy((copy) => changeLock(copy, "node_modules/esbuild"));
     expect(moved).toContain("socket-proxy");

@@ -1,9 +1,12 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { createLog } from "../../../services/common/log.ts";
 import { Redacted } from "../../../services/common/redacted.ts";
 import { Resolver } from "../../../services/secret-store/onepassword/resolver.ts";
 import { type OpReference, parseReference } from "../../../spec/references.ts";
 import { FakeClock, FakeOnePassword, settled } from "./fake-onepassword.ts";
+import { agent, Rig } from "./rig.ts";
 
 // Every buffer that was ever wrapped, so that a test can look whether its bytes are still there.
 const { wrapped } = vi.hoisted(() => ({ wrapped: [] as Buffer[] }));
@@ -115,5 +118,27 @@ describe("values in memory", () => {
     await unlock("agents/lal/c?attribute=otp");
     expect(wrapped.length).toBeGreaterThan(0);
     expect(live()).toEqual([]);
+  });
+
+  it("that were delivered are no longer in memory beside the cached ones, neither as secrets nor in rendered files", async () => {
+    const rig = await new Rig().open();
+    try {
+      rig.onepassword.put("agents", "lal", { token: "delivered value" });
+      await writeFile(join(rig.files, "key"), "of the host");
+      const template = { token: "op://agents/lal/token", key: `{{ file:${rig.files}/key }}` };
+      const { store } = await rig.unlocked([
+        agent(
+          "lal",
+          { TOKEN: "op://agents/lal/token", KEY: `file:${rig.files}/key`, MADE: "generated:16" },
+          { configFiles: { "c.json": { template } } },
+        ),
+      ]);
+      await store.endpoint("lal", "m");
+      expect(store.states.map(({ state }) => state)).toEqual(Array(4).fill("delivered"));
+      expect(wrapped.length).toBeGreaterThan(6);
+      expect(live()).toEqual(["delivered value"]);
+    } finally {
+      await rig.close();
+    }
   });
 });

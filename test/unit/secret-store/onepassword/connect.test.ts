@@ -162,7 +162,9 @@ describe("Connect's answers", () => {
   });
 
   it("are Connect's: what does not talk HTTP is not, nor is where nothing listens", async () => {
-    const port = await listening(net.createServer((socket) => socket.end("canary\r\n\r\n")));
+    const port = await listening(
+      net.createServer((socket) => socket.resume().end("canary\r\n\r\n")),
+    );
     expect(await errorOf((await open(`http://127.0.0.1:${port}`)).vaults(never))).toMatchObject({
       kind: "bad-answer",
     });
