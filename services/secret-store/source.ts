@@ -84,7 +84,7 @@ function resolveOp(reference: OpReference, consumer: Consumer, { op }: Sources):
   }
   const item = op.itemOf(reference);
   const other = item === undefined ? undefined : consumer.alsoOf(item);
-  if (false) {
+  if (other !== undefined) {
     const reason = `refused: "${reference.vault}/${reference.item}" is also an item of ${other}, perhaps by another name; each agent needs an item of its own`;
     return { kind: "unavailable", reason, wrong: true };
   }

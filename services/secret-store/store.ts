@@ -115,6 +115,9 @@ export class SecretStore {
 
   /** What the gateway adds for an agent's endpoint. Of an agent that is declared no more, nothing from that moment on. */
   async endpoint(agent: string, name: string): Promise<EndpointAnswer> {
+    // Not "unknown", which would take a value from the gateway that it holds for an agent at work.
+    if (!this.#declarations)
+      return { kind: "unavailable", reason: "the secret store has no declarations yet" };
     const declaration = this.declarations.find((one) => one.name === agent);
     const endpoints = new Map(Object.entries(declaration?.endpoints ?? {}));
     const endpoint = endpoints.get(name);

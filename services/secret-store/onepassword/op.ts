@@ -132,7 +132,7 @@ class OpBackend implements Backend {
     }
   }
 
-  #run(call: Omit<OpCall, "path" | "env">, signal: AbortSignal): Promise<Buffer> {
+  async #run(call: Omit<OpCall, "path" | "env">, signal: AbortSignal): Promise<Buffer> {
     if (this.#closing.signal.aborted)
       throw new BackendError("unreachable", `op: ${call.what} was given up`);
     this.#requests += 1;
@@ -145,11 +145,10 @@ class OpBackend implements Backend {
 
   /** All that op gets. Connect's variables would win over the token, so that they must not be there. */
   #environment(): Record<string, string> {
-    // A directory of its own, for its config; in the store's container /tmp is on RAM.
-    this.#home ??= mkdtempSync(join(tmpdir(), "op-"));
+    const home = this.#homeDirectory();
     const env: Record<string, string> = {
-      HOME: this.#home,
-      XDG_CONFIG_HOME: this.#home,
+      HOME: home,
+      XDG_CONFIG_HOME: home,
       OP_SERVICE_ACCOUNT_TOKEN: this.#token.reveal(),
       OP_CACHE: "false",
       OP_BIOMETRIC_UNLOCK_ENABLED: "false",
@@ -159,5 +158,15 @@ class OpBackend implements Backend {
       if (value) env[name] = value;
     }
     return env;
+  }
+  /** A directory of its own, for its config; in the store's container /tmp is on RAM. */
+  #homeDirectory(): string {
+    try {
+      this.#home ??= mkdtempSync(join(tmpdir(), "op-"));
+      return this.#home;
+    } catch (error) {
+      const { code = "no code" } = error as NodeJS.ErrnoException;
+      throw new BackendError("unreachable", `op: there is no place for its config (${code})`);
+    }
   }
 }

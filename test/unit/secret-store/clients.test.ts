@@ -108,6 +108,12 @@ describe("the gateway's socket", () => {
     ]);
   });
 
+  it("after a start it says that it knows nothing yet, so that the gateway keeps what it holds", async () => {
+    running = await rig.start({ onepassword: true });
+    await serve();
+    expect((await get(gateway, "/endpoints/lal/model")).status).toBe(503);
+  });
+
   it.each(["/status", "/alerts"])("%s belongs to another client", async (path) => {
     expect((await get(gateway, path)).status).toBe(404);
   });
