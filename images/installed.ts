@@ -18,7 +18,9 @@ export function installedEntries(
 ): LayerEntry[] {
   const place = `node_modules/${name}`;
   const folder = join(root, place);
-  const missing = ["package.json", ...files].filter((file) => !existsSync(join(folder, file)));
+  const missing = [...new Set(["package.json", ...files])].filter(
+    (file) => !existsSync(join(folder, file)),
+  );
   if (missing.length > 0)
     throw new Error(`${place} lacks ${missing.join(", ")}: an image is made of it; run npm ci`);
   const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {

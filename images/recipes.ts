@@ -196,6 +196,8 @@ export const recipes: Readonly<Record<ImageName, Recipe>> = {
       directory(Path.agentsRun),
       directory(Path.proxyRun),
       directory(Path.tokenSocket.replace(/\/[^/]*$/, ""), Uid.mattermost),
+      directory(Path.storeRun),
+      directory(Path.storeEgressRun),
     ],
   }),
   "secret-store": serviceImage("secret-store", {
@@ -206,7 +208,13 @@ export const recipes: Readonly<Record<ImageName, Recipe>> = {
         files: ["package.json", "nodejs/core.js", "nodejs/core_bg.wasm"],
       },
     ],
-    mounts: [directory(Path.agentsRun), directory(Path.proxyRun), directory(Path.secretStoreRun)],
+    mounts: [
+      directory(Path.agentsRun),
+      directory(Path.proxyRun),
+      directory(Path.secretStoreRun),
+      directory(Path.storeRun),
+      directory(Path.storeEgressRun),
+    ],
   }),
   "admin-bridge": serviceImage("admin-bridge", {
     uid: Uid.mattermost,
@@ -214,6 +222,7 @@ export const recipes: Readonly<Record<ImageName, Recipe>> = {
       directory("/data", Uid.mattermost, 0o700),
       directory("/var/tmp", Uid.mattermost),
       directory(Path.tokenSocket.replace(/\/[^/]*$/, ""), Uid.mattermost),
+      directory(Path.storeRun),
     ],
   }),
   "mattermost-standin": serviceImage("mattermost-standin", {
