@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 berth := toolchain/bootstrap.sh
 
-.PHONY: help up down env doctor check test test-engines test-contract test-mutants fuzz bench bench-proxy
+.PHONY: help up down env doctor check test test-engines test-contract test-mutants fuzz bench bench-proxy bench-secrets
 
 help:           ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,3 +31,5 @@ bench:          ## measurements, each beside its baseline
 	@$(berth) bench
 bench-proxy:    ## the socket proxy beside the Engine itself and HAProxy
 	@$(berth) bench proxy
+bench-secrets:  ## the secret store beside a client that asks for each secret by itself
+	@$(berth) bench secrets

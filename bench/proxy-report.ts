@@ -1,6 +1,7 @@
 import type { Operation, Row, Target } from "./proxy-measure.ts";
 import type { Memory } from "./proxy-process.ts";
 import type { MemoryPair, StartUp } from "./proxy-subjects.ts";
+import { markdownTable } from "./table.ts";
 
 /** All that a run has measured, as it stands in test-results/bench-proxy.json. */
 export interface Report {
@@ -145,9 +146,4 @@ function cellsOf({ operation, connections, figures }: Row): string[] {
     (berth.P50 / haproxy.P50).toFixed(2),
     (berth.PerSecond / haproxy.PerSecond).toFixed(2),
   ];
-}
-
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [line(head), line(head.map((_, i) => (i === 0 ? "---" : "---:"))), ...rows.map(line)];
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { Path, runDirectory, Service } from "../../spec/names.ts";
+import { Path, runDirectory, Service, Uid } from "../../spec/names.ts";
 import { engine, exec, inspect } from "../support/engine.ts";
 import { canary, sharedAgents } from "../support/fleet.ts";
 import { Person } from "../support/person.ts";
@@ -23,7 +23,7 @@ const secrets: Secret[] = [
       inMemoryOf(Service.secretStore, "scout"),
       // What is asked for as a variable of the program is one, of that program alone.
       /^environ of scout:/,
-      new RegExp(`^host ${host}/agents/scout/secrets/CANARY$`),
+      new RegExp(`^host ${host}/agents/scout/(secrets/CANARY|config/config.json)$`),
     ],
   },
   {
@@ -178,6 +178,13 @@ describe("no secret value in a file but its consumer's own", () => {
       `the agent's secret in host ${host}/agents/scout/secrets/CANARY`,
       `the bot's token in host ${host}/agents/scout/bot-token`,
     ]);
+  });
+
+  it("B8: a config file is rendered from its template by the development back end too, for the agent alone", () => {
+    const path = `${host}/agents/scout/config/config.json`;
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({ bot: { token: canary } });
+    const { mode, uid } = statSync(path);
+    expect([mode & 0o777, uid]).toEqual([0o400, Uid.agent]);
   });
 
   it("B16: a secret's file lies on RAM", () => {

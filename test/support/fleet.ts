@@ -59,10 +59,11 @@ export function sharedFleet(secrets: string): Record<string, string | undefined>
     lal: undefined,
     // Sealed, and may reach one host of the outside world.
     probe: agentSource("probe", 'egress: ["allowed.example.test:80", "allowed.example.test:443"],'),
-    // On the chat network, with a secret.
+    // On the chat network, with a secret and a config file that holds it.
     scout: agentSource(
       "scout",
-      `network: "mattermost", secrets: { CANARY: "file:${secrets}/canary" },`,
+      `network: "mattermost", secrets: { CANARY: "file:${secrets}/canary" },
+  configFiles: { "config.json": { template: { bot: { token: "{{ file:${secrets}/canary }}" } } } },`,
     ),
     // Nobody but one test wakes it.
     sleeper: agentSource("sleeper"),
