@@ -63,8 +63,9 @@ describe("an agent that floods its socket", () => {
         took.push(performance.now() - begin);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      expect(Math.max(...took)).toBeLessThan(1_500);
-      expect(took.sort((a, b) => a - b)[Math.floor(took.length / 2)]).toBeLessThan(150);
+      // A machine with busy cores is slow to everybody; one that serves only the flood never answers.
+      expect(Math.max(...took)).toBeLessThan(10_000);
+      expect(took.sort((a, b) => a - b)[Math.floor(took.length / 2)]).toBeLessThan(1_000);
       expect(process.memoryUsage().rss - before).toBeLessThan(250 * 1024 * 1024);
       expect(test.lines.length).toBeLessThan(300);
     },
