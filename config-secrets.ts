@@ -52,7 +52,7 @@ export const secretsMembers = {
     )
     .min(1, "must be a list of at least one host")
     .optional(),
-  pollSeconds: whole(10, 3600).default(60),
+  pollSeconds: whole(10, 3600).optional(),
   development: z.boolean("must be true or false").optional(),
   check: z.boolean("must be true or false").default(true),
 };
@@ -65,6 +65,13 @@ type RawSecrets = z.output<typeof secretsSchema>;
 /** Where 1Password's own servers are: every region's. */
 const onepasswordHosts = ["*.1password.ca", "*.1password.com", "*.1password.eu"];
 
+/**
+ * Two requests a look, each day of 1440 minutes: 576, below the 1,000 of the smallest accounts. A Connect server may be asked
+ * without a limit.
+ */
+const onepasswordPollSeconds = 300;
+const connectPollSeconds = 60;
+
 /** Fills in what depends on other members. */
 export function resolveSecrets({ via = "sdk", hosts, ...raw }: RawSecrets): SecretsConfig {
   const development = raw.provider === "development";
@@ -74,6 +81,8 @@ export function resolveSecrets({ via = "sdk", hosts, ...raw }: RawSecrets): Secr
     connectUrl: raw.connectUrl,
     connectCa: raw.connectCa,
     opPath: raw.opPath,
+    pollSeconds:
+      raw.pollSeconds ?? (via === "connect" ? connectPollSeconds : onepasswordPollSeconds),
     hosts: development ? [] : [...new Set(hosts ?? defaultHosts(via, raw.connectUrl))].sort(),
     development: raw.development ?? development,
   };

@@ -14,7 +14,7 @@ import { AgentError } from "./error.ts";
 import { problemsOfFleet } from "./fleet-check.ts";
 import { agentImages, defaultImage, isMoving, problemOfImage, standIn } from "./images.ts";
 import { limitsOf, type Resources } from "./resources.ts";
-import { type SecretsInput, secretInInputWords, secretsOf } from "./secrets.ts";
+import { pastedSecrets, type SecretsInput, secretInInputWords, secretsOf } from "./secrets.ts";
 import {
   type InstancesInput,
   instancesOf,
@@ -84,6 +84,8 @@ export function defineAgent(input: AgentInput): Agent {
     ...(agent.templates ? { templates: withImages(agent.templates, standIn) } : {}),
   } as const;
   problems.push(...checkDeclaration(candidate).map((problem) => inInputWords(problem, written)));
+  // Only of members that are right in themselves.
+  if (problems.length === 0) problems.push(...pastedSecrets(agent));
   if (problems.length === 0) {
     try {
       encodeDeclaration(candidate);

@@ -3,7 +3,7 @@ import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Json } from "../spec/canonical.ts";
 import type { Declaration } from "../spec/declaration.ts";
-import { maxTemplateBytes, problemsOfTemplate } from "../spec/json-template.ts";
+import { fillText, leavesOf, maxTemplateBytes, problemsOfTemplate } from "../spec/json-template.ts";
 import { parseReference, problemOfReference } from "../spec/references.ts";
 import { isRecord } from "../spec/rules.ts";
 import {
@@ -81,6 +81,31 @@ export function secretsOf(input: SecretsInput & { readonly name: string }): Secr
   const vaults = input.vaults ?? (namesItems(members) ? [`agents/${input.name}`] : undefined);
   if (vaults === undefined || (Array.isArray(vaults) && vaults.length === 0)) return members;
   return { ...members, vaults: Array.isArray(vaults) ? [...new Set(vaults)].sort() : vaults };
+}
+
+/** How well-known tokens and keys look, of a length that examples and other words do not have. */
+const live =
+  /(?<![A-Za-z0-9])(?:ops_[\w+/=-]{40}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22}|glpat-[\w-]{20}|xox[abeprs]-[\w-]{10}|AKIA[0-9A-Z]{16}|sk-(?=[A-Za-z_-]*[0-9])[\w-]{32})|-----BEGIN [A-Z ]*PRIVATE KEY/;
+
+/** What templates and headers hold beside their references and looks like a live secret: it would stand in git and in the state. */
+export function pastedSecrets({ configFiles = {}, endpoints = {} }: SecretMembers): string[] {
+  const texts = [
+    ...Object.entries(configFiles).flatMap(([name, { template }]) =>
+      leavesOf(template).map(({ path, text }) => ({ place: `configFiles.${name}${path}`, text })),
+    ),
+    ...Object.entries(endpoints).flatMap(([name, { headers }]) =>
+      Object.entries(headers).map(([header, text]) => ({
+        place: `endpoints.${name}.headers.${header}`,
+        text,
+      })),
+    ),
+  ];
+  return texts
+    .filter(({ text }) => live.test(fillText(text, () => "")))
+    .map(
+      ({ place }) =>
+        `${place}: looks like a secret's value; write {{ op://vault/item/field }} there`,
+    );
 }
 
 /** A problem of the declaration, in the words of the agent's file. */

@@ -40,7 +40,10 @@ export interface SecretsArgs {
 
 /** Where the store finds the program `op`. */
 const opInside = "/opt/op/op";
-/** The SDK is 14 MB of WebAssembly (84 MB of memory when it is loaded, before its first answer); `op` is a process for each request. */
+/**
+ * The SDK is 14 MB of WebAssembly (84 MB of memory when it is loaded, before its first answer); `op` is a process for each
+ * request; four answers of a Connect server at its bound of 16 MB need some 240 MB.
+ */
 const onePasswordBytes = 512 * MiB;
 
 /** Resolves secret references; keeps values in memory and in each consumer's own file in RAM. */
@@ -53,14 +56,13 @@ export class SecretStore extends pulumi.ComponentResource {
     const { stack, secretsDirectory, secrets } = args;
     const outside = secrets.provider === "onepassword";
     const opPath = outside && secrets.via === "op" ? secrets.opPath : undefined;
-    const isLarge = outside && secrets.via !== "connect";
     createContainer(
       name,
       serviceContainer({
         stack,
         service: Service.secretStore,
         image: args.image,
-        limits: isLarge ? { ...serviceLimits, memoryBytes: onePasswordBytes } : serviceLimits,
+        limits: outside ? { ...serviceLimits, memoryBytes: onePasswordBytes } : serviceLimits,
         // Hands each file to the agent's uid, and can do nothing else that its owner could not.
         user: "0:0",
         capabilities: ["CAP_CHOWN"],

@@ -2,10 +2,8 @@ import { problemOfUrl } from "./endpoint-url.ts";
 import { problemOfText, problemsOfTemplate } from "./json-template.ts";
 import {
   configFileNamePattern,
-  configVariable,
   endpointNamePattern,
   endpointVariable,
-  environmentPattern,
   reservedConfigFiles,
 } from "./names.ts";
 import {
@@ -114,9 +112,18 @@ const url: Rule = (value) => {
   return problem === undefined ? [] : [`: ${problem}`];
 };
 
+/** A secret is a variable of the program: none that berth sets, and none that the loader or Node take as code. */
+const secretNamePattern =
+  /^(?!(BERTH_.*|LD_.*|PATH|HOME|TMPDIR|NODE_OPTIONS|MATTERMOST_URL|(HTTPS?|NO)_PROXY)$)[A-Z][A-Z0-9_]{0,63}$/;
+
 /** Rules of the members, each to itself. */
 export const secretRules: Readonly<Record<string, Rule>> = {
-  secrets: record(environmentPattern, "a name like API_TOKEN", secret, 256),
+  secrets: record(
+    secretNamePattern,
+    "a name like API_TOKEN that the program's environment has no other use for",
+    secret,
+    256,
+  ),
   vaults: list(vault, 0, most.vaults),
   configFiles,
   endpoints: record(
@@ -162,12 +169,11 @@ function outsideOf(declaration: WithReferences, vaults: readonly string[]): stri
 }
 
 /** The program's environment has one variable of a name. */
-function sameNames({ secrets, configFiles = {}, endpoints = {} }: WithReferences): string[] {
+function sameNames({ secrets, endpoints = {} }: WithReferences): string[] {
   const given = new Map<string, string>();
   for (const [name, declared] of Object.entries(secrets))
     if (deliveryOf(declared) === "file") given.set(`${name}_FILE`, `the file of secrets.${name}`);
   for (const name of Object.keys(endpoints)) given.set(endpointVariable(name), `endpoints.${name}`);
-  if (Object.keys(configFiles).length > 0) given.set(configVariable, "configFiles");
   return Object.entries(secrets).flatMap(([name, declared]) => {
     const other = deliveryOf(declared) === "env" ? given.get(name) : undefined;
     return other === undefined

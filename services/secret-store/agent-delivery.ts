@@ -153,11 +153,12 @@ async function put(
       } else if (found.kind === "stands") {
         const same =
           stands?.reference === reference && stands.fingerprint === print(found.identity);
-        if (same) keep.add(name);
+        const kept = stands?.reference === reference;
+        if (kept) keep.add(name);
         const kind = same
           ? ({ kind: "filled" } as const)
           : ({ kind: "unavailable", reason: "it is read at the next look at 1Password" } as const);
-        outcomes.push(outcome(agent, place, references, kind));
+        outcomes.push(outcome(agent, place, references, kind, kept));
       } else {
         const kept = found.kind === "unavailable" && stands?.reference === reference;
         if (kept) keep.add(name);

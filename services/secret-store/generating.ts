@@ -8,7 +8,7 @@ import { keyOf } from "./onepassword/held.ts";
 import type { Found } from "./onepassword/reading.ts";
 import type { Resolver } from "./onepassword/resolver.ts";
 import type { Owner } from "./rounds.ts";
-import { problemOfOp, type Sources } from "./source.ts";
+import { problemOfItem, problemOfOp, type Sources } from "./source.ts";
 import type { SecretStore } from "./store.ts";
 import { referencesInHeaders, referencesInTemplate } from "./texts.ts";
 import { wipe } from "./value.ts";
@@ -21,6 +21,9 @@ interface Parts {
   readonly sources: Sources;
   readonly resolver: Resolver | undefined;
 }
+
+/** What decides whether a value may be made up. */
+type Rules = Pick<Parts, "store" | "sources">;
 
 /** How a secret gets a new value: by a new round of its own derivation, by a new text in 1Password, or not by berth. */
 type Way =
@@ -43,7 +46,7 @@ export async function rotateAgent(
     const all = store.declarations.map(({ name }) => name).join(", ");
     throw new Error(`there is no agent "${agent}"; there are: ${all || "none"}`);
   }
-  const ways = waysOf(declaration, sources);
+  const ways = waysOf(declaration, parts);
   const unknown = names.filter((name) => !ways.has(name));
   if (unknown.length > 0) {
     const all = [...ways.keys()].join(", ");
@@ -72,16 +75,16 @@ export async function rotateAgent(
 }
 
 /** Everything of an agent that has a value, by name, and how it gets a new one. */
-function waysOf(declaration: Declaration, { development }: Sources): Map<string, Way> {
+function waysOf(declaration: Declaration, parts: Rules): Map<string, Way> {
   const ways = new Map<string, Way>();
   for (const [name, secret] of Object.entries(declaration.secrets)) {
     const bytes = typeof secret === "string" ? undefined : secret.generate;
-    ways.set(name, wayOf(declaration, referenceOf(secret), deliveryOf(secret), bytes, development));
+    ways.set(name, wayOf(declaration, referenceOf(secret), deliveryOf(secret), bytes, parts));
   }
   // A config file or an endpoint has one round for all that is generated in it.
   for (const [name, references] of textsOf(declaration)) {
     const found = references.map((reference) =>
-      wayOf(declaration, reference, "text", undefined, development),
+      wayOf(declaration, reference, "text", undefined, parts),
     );
     const way = found.find(({ kind }) => kind === "round") ?? found[0];
     if (way) ways.set(name, way);
@@ -104,19 +107,23 @@ function textsOf({ configFiles = {}, endpoints = {} }: Declaration): [string, re
 }
 
 function wayOf(
-  { name: agent, vaults = [] }: Declaration,
+  declaration: Declaration,
   written: string,
   form: "env" | "file" | "text",
   bytes: number | undefined,
-  development: boolean,
+  { store, sources }: Rules,
 ): Way {
+  const { name: agent, vaults = [] } = declaration;
   const reference = parseReference(written);
   if (reference.scheme === "generated")
-    return development
+    return sources.development
       ? { kind: "round" }
       : { kind: "none", reason: "refused in this stack: it is for development" };
   if (reference.scheme === "op" && bytes !== undefined) {
-    const refused = problemOfOp(reference, { agent, vaults, form });
+    // Another agent's item is not this one's to write either.
+    const refused =
+      problemOfOp(reference, { agent, vaults, form }) ??
+      problemOfItem(reference, store.makingOf(declaration), sources.op);
     return refused === undefined
       ? { kind: "write", reference, bytes }
       : { kind: "none", reason: refused };
@@ -138,13 +145,10 @@ export async function createMissing(
   for (const declaration of store.declarations) {
     for (const [name, secret] of Object.entries(declaration.secrets)) {
       if (typeof secret === "string" || secret.generate === undefined) continue;
-      const way = wayOf(
-        declaration,
-        secret.from,
-        deliveryOf(secret),
-        secret.generate,
-        sources.development,
-      );
+      const way = wayOf(declaration, secret.from, deliveryOf(secret), secret.generate, {
+        store,
+        sources,
+      });
       const called = `${declaration.name}.${name}`;
       if (way.kind === "none") skipped.push(`${called}: ${way.reason}`);
       if (way.kind !== "write") continue;

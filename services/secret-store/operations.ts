@@ -8,7 +8,7 @@ import { keyOf } from "./onepassword/held.ts";
 import type { Found } from "./onepassword/reading.ts";
 import type { Resolver } from "./onepassword/resolver.ts";
 import type { ResolverState } from "./onepassword/state.ts";
-import { type Consumer, problemOfOp, resolve, type Sources } from "./source.ts";
+import { type Consumer, problemOfItem, problemOfOp, resolve, type Sources } from "./source.ts";
 import type { SecretStore } from "./store.ts";
 import { problemOfValue, wipe } from "./value.ts";
 
@@ -109,6 +109,7 @@ export class Operations {
         const reason =
           parsed?.scheme === "op"
             ? ((given ? undefined : problemOfOp(parsed, consumer)) ??
+              problemOfItem(parsed, consumer, sources.op) ??
               problemOfFound(looked, keyOf(parsed), consumer))
             : await problemOfOther(reference, consumer, sources);
         const ok = reason === undefined;

@@ -82,12 +82,8 @@ function resolveOp(reference: OpReference, consumer: Consumer, { op }: Sources):
       "not configured: this stack has no 1Password; set provider: onepassword in berth:secrets, or use file:, env: or generated:";
     return { kind: "gone", reason };
   }
-  const item = op.itemOf(reference);
-  const other = item === undefined ? undefined : consumer.alsoOf(item);
-  if (other !== undefined) {
-    const reason = `refused: "${reference.vault}/${reference.item}" is also an item of ${other}, perhaps by another name; each agent needs an item of its own`;
-    return { kind: "unavailable", reason, wrong: true };
-  }
+  const shared = problemOfItem(reference, consumer, op);
+  if (shared !== undefined) return { kind: "unavailable", reason: shared, wrong: true };
   return checked(op.resolve(reference), consumer.form);
 }
 
@@ -103,6 +99,18 @@ export function problemOfOp(
   if (form === "text" && reference.attribute === "otp")
     return "refused: a one-time password is good for half a minute, so it can only be a secret of its own, not a part of a text";
   return undefined;
+}
+
+/** Why an agent may not have the item that a reference leads to; undefined: it may, as far as is known. */
+export function problemOfItem(
+  reference: OpReference,
+  { alsoOf }: Pick<Consumer, "alsoOf">,
+  op: Pick<OpSource, "itemOf"> | undefined,
+): string | undefined {
+  const item = op?.itemOf(reference);
+  const other = item === undefined ? undefined : alsoOf(item);
+  if (other === undefined) return undefined;
+  return `refused: "${reference.vault}/${reference.item}" is also an item of ${other}, perhaps by another name; each agent needs an item of its own`;
 }
 
 /** Refuses a value that its consumer cannot take. */

@@ -9,6 +9,8 @@ const lockedMs = 60_000;
 const quietFailures = 1;
 /** References that one alert names; of the others it gives the number. */
 const maxNamed = 10;
+/** Characters of an alert on one of them: a template may name hundreds, and who reads the stream takes no endless line. */
+const maxLineChars = 600;
 
 /** Raises an alert at each change for the worse, once; what has become good again may become bad again. */
 export class Watch {
@@ -42,10 +44,14 @@ export class Watch {
   outcomes(outcomes: readonly Outcome[]): void {
     this.#needed = outcomes.some(({ reference }) => reference.includes("op://"));
     const wrong = outcomes.filter((outcome) => outcome.wrong);
-    const lines = wrong.map(
-      ({ agent, name, reference, reason = "" }) =>
-        `${agent}: ${name}${reference === "" ? "" : ` (${reference})`}: ${reason}`,
-    );
+    const lines = wrong.map(({ agent, name, reference, reason = "" }) => {
+      const shown =
+        reference.length > maxLineChars / 4
+          ? `${reference.slice(0, maxLineChars / 4)}…`
+          : reference;
+      const line = `${agent}: ${name}${shown === "" ? "" : ` (${shown})`}: ${reason}`;
+      return line.length > maxLineChars ? `${line.slice(0, maxLineChars)}…` : line;
+    });
     const fresh = lines.filter((line) => !this.#wrong.has(line));
     this.#wrong = new Set(lines);
     if (fresh.length > 0) {

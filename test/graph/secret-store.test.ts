@@ -80,17 +80,17 @@ describe("the secret store's container", () => {
   });
 
   it.each([
-    ["sdk", onepassword, [], 512],
-    ["connect", connect, [], 256],
-    ["op", op, ["/usr/local/bin/op:/opt/op/op:ro"], 512],
+    ["sdk", onepassword, []],
+    ["connect", connect, []],
+    ["op", op, ["/usr/local/bin/op:/opt/op/op:ro"]],
   ] as const)(
     "B8: with 1Password by %s it has one way out: the gateway's socket, read-only",
-    async (_via, secrets, more, memory) => {
+    async (_via, secrets, more) => {
       const container = await storeWith(secrets);
       expect(bindsOf(container).sort()).toEqual([...ownBinds, outside, ...more].sort());
       expect(container.inputs.networkMode).toBe("none");
       expect(container.inputs.networksAdvanced).toBeUndefined();
-      expect(container.inputs.memory).toBe(memory);
+      expect(container.inputs.memory).toBe(512);
       const { BERTH_STACK: _, BERTH_SECRETS = "", ...rest } = environmentOf(container);
       const proxy = "http://127.0.0.1:3128";
       expect(rest).toEqual({

@@ -3,11 +3,13 @@ import { BackendError } from "./backend.ts";
 
 /** Most requests that are under way at a time. */
 const maxAtATime = 4;
+/** Items of one piece of work that may get no answer before nothing more is asked for. */
+const maxLost = 3;
 /** Longest that one request may take. */
 export const requestMs = 30_000;
 
-/** What the requests of one piece of work go through. */
-export type Ask = <T>(act: (signal: AbortSignal) => Promise<T>) => Promise<T>;
+/** What the requests of one piece of work go through. `item`: what gets no answer may be that item alone. */
+export type Ask = <T>(act: (signal: AbortSignal) => Promise<T>, about?: "item") => Promise<T>;
 
 /** Lets a few requests through at a time, each for so long at most. */
 export class Asker {
@@ -23,7 +25,8 @@ export class Asker {
   until(work: AbortSignal): Ask {
     // After an error that is about all of 1Password those that still wait their turn are not asked any more.
     let failed: BackendError | undefined;
-    return async (act) => {
+    let lost = 0;
+    return async (act, about) => {
       if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
       else this.#free -= 1;
       try {
@@ -31,7 +34,8 @@ export class Asker {
         return await this.#timed(act, work);
       } catch (error) {
         const known = asBackendError(error);
-        if (isAboutAll(known)) failed ??= known;
+        const isOne = about === "item" && known.kind === "unreachable" && ++lost <= maxLost;
+        if (isAboutAll(known) && !isOne) failed ??= known;
         throw known;
       } finally {
         const next = this.#waiting.shift();

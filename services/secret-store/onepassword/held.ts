@@ -77,8 +77,11 @@ export class Held {
       case undefined:
         return undefined;
       case "gone":
-      case "unavailable":
-        return { kind: found.kind, reason: found.reason };
+        return { kind: "gone", reason: found.reason };
+      case "unavailable": {
+        const { kind, reason, wrong } = found;
+        return wrong ? { kind, reason, wrong } : { kind, reason };
+      }
       case "value":
         return { kind: "value", value: new Redacted(copyOf(found.value), "secret") };
       case "otp": {

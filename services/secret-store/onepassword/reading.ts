@@ -16,7 +16,12 @@ export type Found =
       readonly reason: string;
       readonly missing?: "item" | "field";
     })
-  | (Partial<Where> & { readonly kind: "unavailable"; readonly reason: string });
+  /** `wrong`: somebody has to mend the reference, or what the token opens. */
+  | (Partial<Where> & {
+      readonly kind: "unavailable";
+      readonly reason: string;
+      readonly wrong?: true;
+    });
 
 /** The item that a reference led to: `vault id/item id`, and its version. */
 export interface Where {
@@ -53,7 +58,9 @@ export async function read(
 ): Promise<void> {
   const all = [...references].map(([key, reference]) => ({ key, reference }));
   const vaults = await vaultsOf(all, way, sink);
-  await Promise.all([...vaults].map(([id, named]) => readVault(id, named, way, sink)));
+  const lost: BackendError[] = [];
+  await Promise.all([...vaults].map(([id, named]) => readVault(id, named, { ...way, lost }, sink)));
+  if (lost[0]) throw lost[0];
 }
 
 /** Where a value of this reference is to be written. @throws BackendError, also where the vault or the item is not one */
@@ -80,6 +87,8 @@ interface Named {
   readonly reference: OpReference;
 }
 type Way = Parameters<typeof read>[1];
+/** `lost`: of items that got no answer. The others are read first: one agent's item must not keep back the others'. */
+type LookWay = Way & { readonly lost: BackendError[] };
 
 /** The references by the id of their vault; of those that have none it says so. */
 async function vaultsOf(
@@ -87,9 +96,10 @@ async function vaultsOf(
   { backend, ask }: Way,
   sink: Pick<Sink, "located" | "found">,
 ): Promise<Map<string, Named[]>> {
+  // Not "gone": a token of another account, or one that lost a vault, must not take the files of the whole fleet away.
   const nowhere = (key: string, reason: string) => {
     sink.located(key, undefined);
-    sink.found(key, { kind: "gone", reason });
+    sink.found(key, { kind: "unavailable", reason, wrong: true });
   };
   const byName = all.some(({ reference }) => !idPattern.test(reference.vault));
   const heads = byName ? await ask((signal) => listVaults(backend, signal)) : [];
@@ -126,13 +136,13 @@ export async function listVaults(backend: Backend, signal: AbortSignal) {
 async function readVault(
   vaultId: string,
   named: readonly Named[],
-  way: Way,
+  way: LookWay,
   sink: Sink,
 ): Promise<void> {
   const heads = await local(() => way.ask((signal) => way.backend.items(vaultId, signal)));
   const items = new Map<string, { readonly head: ItemHead; readonly named: Named[] }>();
   for (const one of named) {
-    const head = "of" in heads ? itemIn(heads.of, one.reference) : heads;
+    const head = "of" in heads ? itemIn(heads.of, one.reference) : closed(heads.reason);
     if (!("id" in head)) {
       sink.located(one.key, undefined);
       sink.found(one.key, head);
@@ -147,9 +157,20 @@ async function readVault(
     items.set(head.id, group);
   }
   await Promise.all(
-    [...items.values()].map(({ head, named: own }) => readItem(vaultId, head, own, way, sink)),
+    [...items.values()].map(async ({ head, named: own }) => {
+      try {
+        await readItem(vaultId, head, own, way, sink);
+      } catch (error) {
+        const known = asBackendError(error);
+        if (known.kind !== "unreachable") throw known;
+        way.lost.push(known);
+      }
+    }),
   );
 }
+
+/** Of a vault that does not let itself be listed: what was delivered from it stays. */
+const closed = (reason: string) => ({ kind: "unavailable", reason, wrong: true }) as const;
 
 /** Whether there is nothing new of a reference where its item still has this version. */
 function isStill(before: Found, where: Where): boolean {
@@ -177,9 +198,12 @@ async function readItem(
   sink: Sink,
 ): Promise<void> {
   const where = { item: `${vaultId}/${head.id}`, version: head.version };
-  const got = await local(() => way.ask((signal) => way.backend.item(vaultId, head.id, signal)));
+  const got = await local(() =>
+    way.ask((signal) => way.backend.item(vaultId, head.id, signal), "item"),
+  );
   if (!("of" in got)) {
-    for (const { key } of named) sink.found(key, { ...got, ...where });
+    // Of no version: what the list has and cannot be had may be there at the next look.
+    for (const { key } of named) sink.found(key, got);
     return;
   }
   try {
@@ -187,13 +211,13 @@ async function readItem(
     const file = (id: string) => {
       const asked =
         files.get(id) ??
-        local(() => way.ask((signal) => way.backend.file(vaultId, head.id, id, signal)));
+        local(() => way.ask((signal) => way.backend.file(vaultId, head.id, id, signal), "item"));
       files.set(id, asked);
       return asked;
     };
     await Promise.all(
       named.map(async ({ key, reference }) =>
-        sink.found(key, { ...(await copyIn(got.of, reference, way.backend, file)), ...where }),
+        sink.found(key, { ...where, ...(await copyIn(got.of, reference, way.backend, file)) }),
       ),
     );
     for (const asked of files.values()) {
@@ -230,7 +254,8 @@ async function copyIn(
     const size = item.files.find(({ id }) => id === selected.fileId)?.size ?? 0;
     if (size > maxValueBytes) return tooLong(reference);
     const content = await file(selected.fileId);
-    return "of" in content ? bounded(content.of, reference) : content;
+    // As of an item that cannot be had.
+    return "of" in content ? bounded(content.of, reference) : { ...content, version: "" };
   }
   const { value } = selected;
   try {

@@ -36,6 +36,8 @@ export class Resolver {
   #backend: Backend | undefined;
   /** Ends the requests of the token that is being used. */
   #work = new AbortController();
+  /** Ends the trials of tokens. */
+  #trials = new AbortController();
   #state: ResolverState = "locked";
   #since: number;
   #reason: string | undefined;
@@ -98,20 +100,25 @@ export class Resolver {
    * @throws BackendError where 1Password refuses the token
    */
   async unlock(token: Redacted<string>): Promise<ResolverStatus> {
-    const trial = new AbortController();
+    const trial = this.#trials.signal;
     let backend: Backend | undefined;
     let failed: BackendError | undefined;
     try {
-      const ask = this.#asker.until(trial.signal);
+      const ask = this.#asker.until(trial);
       const made = await this.#make(token, ask);
       backend = made;
       await ask((signal) => listVaults(made, signal));
     } catch (error) {
       failed = asBackendError(error);
     }
-    if (failed?.kind === "refused" || failed?.kind === "forbidden") {
+    const isRefused = failed?.kind === "refused" || failed?.kind === "forbidden";
+    if (isRefused || trial.aborted) {
       backend?.close();
       this.#requestsBefore += backend?.requests ?? 0;
+    }
+    // Locked meanwhile: the token that was being tried is not kept either.
+    if (trial.aborted) return this.status;
+    if (failed && isRefused) {
       if (!this.#token) this.#enter("refused", failed.message);
       throw failed;
     }
@@ -128,8 +135,9 @@ export class Resolver {
     return this.status;
   }
 
-  /** Forgets the token and every value. What was delivered stays delivered. */
+  /** Forgets the token and every value, and a token that is being tried. What was delivered stays delivered. */
   async lock(): Promise<void> {
+    this.#endTrials();
     this.#let();
     this.#held.forget();
     this.#enter("locked");
@@ -148,11 +156,20 @@ export class Resolver {
    */
   async peek(references: References): Promise<ReadonlyMap<string, Found>> {
     const seen = new Map<string, Found>();
-    await read(references, this.#way(), {
-      known: () => undefined,
-      located: () => undefined,
-      found: (key, what) => seen.set(key, what),
-    });
+    const way = this.#way();
+    try {
+      await read(references, way, {
+        known: () => undefined,
+        located: () => undefined,
+        found: (key, what) => seen.set(key, what),
+      });
+    } catch (error) {
+      if (seen.size === 0) throw error;
+      // The error is about those that are left.
+      const { message: reason } = asBackendError(error);
+      for (const key of references.keys())
+        if (!seen.has(key)) seen.set(key, { kind: "unavailable", reason });
+    }
     return seen;
   }
 
@@ -167,8 +184,14 @@ export class Resolver {
 
   /** Ends everything; values are overwritten. */
   close(): void {
+    this.#endTrials();
     this.#let();
     this.#held.forget();
+  }
+
+  #endTrials(): void {
+    this.#trials.abort();
+    this.#trials = new AbortController();
   }
 
   async #make(token: Redacted<string>, ask: Ask): Promise<Backend> {

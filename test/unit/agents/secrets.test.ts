@@ -194,6 +194,42 @@ describe("an agent's secrets", () => {
     expect(refused({ configFiles: { a: big, b: big } })).toMatch(/at most 16384 are allowed/);
   });
 
+  // Put together here, so that no file holds what looks like one.
+  it.each([
+    ["gh", `p_${"a1".repeat(18)}`],
+    ["ops", `_eyJ${"a1B2".repeat(12)}`],
+    ["sk", `-ant-api03-${"a1B2".repeat(10)}`],
+    ["-----BEGIN", " OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk"],
+  ])(
+    "B14: a live secret in a template or a header (%s…) is refused by its place and not shown",
+    (head, rest) => {
+      const pasted = head + rest;
+      const message = refused({
+        configFiles: { "c.json": jsonTemplate({ bots: [{ token: `Bearer ${pasted}` }] }) },
+        endpoints: {
+          m: {
+            url: "https://api.example.com",
+            headers: { "x-custom": pasted.replaceAll("\n", " "), "x-team": "sk-SK" },
+          },
+        },
+      });
+      expect(message).toMatch(
+        /configFiles\.c\.json\.bots\[0\]\.token: looks like a secret's value/,
+      );
+      expect(message).toMatch(/endpoints\.m\.headers\.x-custom: looks like a secret's value/);
+      expect(message).not.toMatch(/x-team/);
+      expect(message).not.toContain(rest.slice(1, 12));
+    },
+  );
+
+  it("a reference is no live secret, whatever its item is called", () => {
+    const name = `sk-ant-api03-${"a1B2".repeat(10)}`;
+    const template = { a: `op://agents/lal/${name}`, b: `Bearer {{ op://agents/lal/${name} }}` };
+    expect(() =>
+      defineAgent({ ...lal, configFiles: { "c.json": jsonTemplate(template) } }),
+    ).not.toThrow();
+  });
+
   it("B14: what may be a value is shown by no error, wherever it was pasted", () =>
     fc.assert(
       fc.property(fc.uuid(), (token) => {

@@ -48,7 +48,7 @@ describe("the stack's configuration", () => {
         connectCa: undefined,
         opPath: undefined,
         hosts: [],
-        pollSeconds: 60,
+        pollSeconds: 300,
         development: true,
         check: true,
       },

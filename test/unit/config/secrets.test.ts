@@ -24,7 +24,7 @@ describe("berth:secrets", () => {
       connectCa: undefined,
       opPath: undefined,
       hosts: ["*.1password.ca", "*.1password.com", "*.1password.eu"],
-      pollSeconds: 60,
+      pollSeconds: 300,
       development: false,
       check: true,
     }));

@@ -85,7 +85,7 @@ describe("the document of secrets", () => {
       expect(readConfig({ "berth:secrets": config }, "prod").secrets).toMatchObject({
         provider: "onepassword",
         development: false,
-        pollSeconds: 60,
+        pollSeconds: 300,
       });
     } finally {
       await rm(folder, { recursive: true });

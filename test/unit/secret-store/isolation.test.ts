@@ -86,6 +86,29 @@ describe("an agent that names another's item", () => {
     expect(stands(running)).toEqual(["data TOKEN delivered"]);
   });
 
+  it("by its id is refused by check as by the delivery, and rotate and create write nothing into it", async () => {
+    const [item] = rig.onepassword.vault("agents").items;
+    Object.assign(item ?? {}, { id: id("d") });
+    const theirs = (field: string) => ({ from: `op://agents/${id("d")}/${field}`, generate: 24 });
+    const thief = agent(
+      "lal",
+      { TOKEN: theirs("token"), MORE: theirs("more") },
+      { vaults: [`agents/${id("d")}`] },
+    );
+    const { operations } = await rig.unlocked([thief, data]);
+    const { results } = await operations.check();
+    expect(results.map(({ place, ok }) => [place, ok])).toEqual([
+      ["lal.secrets.MORE", false],
+      ["lal.secrets.TOKEN", false],
+      ["data.secrets.TOKEN", false],
+    ]);
+    for (const { reason } of results) expect(reason).toMatch(/also an item of (lal|data)/);
+    await expect(operations.rotate("lal", [])).rejects.toThrow(/TOKEN: .*also an item of data/);
+    expect((await operations.create()).created).toEqual([]);
+    expect(rig.onepassword.calls.filter((call) => call.startsWith("write"))).toEqual([]);
+    expect(item?.fields.map(({ value }) => value)).toEqual([canary]);
+  });
+
   it("outside of its allow-list does not keep the other from its own", async () => {
     const running = await rig.unlocked([agent("lal", { TOKEN: "op://agents/data/token" }), data]);
     expect(stands(running)).toEqual(["lal TOKEN missing", "data TOKEN delivered"]);

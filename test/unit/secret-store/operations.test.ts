@@ -1,6 +1,7 @@
 import { lstat, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { BackendError } from "../../../services/secret-store/onepassword/backend.ts";
 import { openRounds } from "../../../services/secret-store/rounds.ts";
 import { agent, canary, Rig } from "./rig.ts";
 
@@ -131,6 +132,27 @@ describe("rotate", () => {
     await rm(path);
     await writeFile(path, '{"lal/A": "7", "lal/B": 2');
     expect((await openRounds(rig.own)).of(first)).toBe(0);
+  });
+});
+
+describe("check while 1Password is in trouble", () => {
+  it("says of each reference what 1Password says of it, also where one item gets no answer", async () => {
+    rig.onepassword.put("agents", "lal", { a: "1" });
+    rig.onepassword.put("agents", "data", { a: "2" });
+    const { operations } = await rig.unlocked();
+    rig.onepassword.before = (call) =>
+      call === "item v-agents/i1" ? new BackendError("unreachable", "item i1 failed") : undefined;
+    const references = ["op://agents/lal/a", "op://agents/data/a", "op://agents/none/a"];
+    const { results } = await operations.check(references);
+    expect(results.map(({ ok, reason }) => [ok, reason])).toEqual([
+      [false, "item i1 failed"],
+      [true, undefined],
+      [false, expect.stringMatching(/has no item "none"/)],
+    ]);
+    // Where nothing is answered, nothing is said of 1Password's content.
+    rig.onepassword.fail("limited");
+    const away = await operations.check(references);
+    expect(away.results.map(({ reason }) => reason)).toEqual(Array(3).fill("it is limited"));
   });
 });
 

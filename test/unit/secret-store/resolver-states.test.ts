@@ -117,6 +117,29 @@ describe("a locked store", () => {
   });
 });
 
+describe("a lock while a token is being tried", () => {
+  it.each(["lock", "close"] as const)(
+    "%s: the token is not kept, whatever 1Password says of it",
+    async (end) => {
+      let answer: () => void = () => undefined;
+      onepassword.before = () =>
+        new Promise((resolve) => {
+          answer = resolve;
+        });
+      const unlocking = resolver.unlock(token);
+      await settled();
+      await resolver[end]();
+      onepassword.fail();
+      answer();
+      expect((await unlocking).state).toBe("locked");
+      expect(known()).toMatch(/locked/);
+      expect([onepassword.closed, await during(3_600_000)]).toEqual([1, 0]);
+      // The next one is tried as ever.
+      expect((await resolver.unlock(token)).state).toBe("ready");
+    },
+  );
+});
+
 describe("a store that 1Password does not serve", () => {
   it("rate limited: keeps what it has and waits 5 s, then twice as long each time, half an hour at most", async () => {
     await resolver.unlock(token);

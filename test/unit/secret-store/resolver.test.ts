@@ -127,8 +127,8 @@ describe("one look", () => {
   });
 
   it.each<[string, string, RegExp]>([
-    ["no such vault", "nowhere/lal/a", /^gone: 1Password has no vault "nowhere"/],
-    ["two vaults of one name", "twice/lal/a", /^gone: too many matches: 2 vaults .*id/],
+    ["no such vault", "nowhere/lal/a", /^unavailable: 1Password has no vault "nowhere"/],
+    ["two vaults of one name", "twice/lal/a", /^unavailable: too many matches: 2 vaults .*id/],
     ["no such item", "agents/nobody/a", /^gone: the vault "agents" has no item "nobody"/],
     ["two items of one name", "agents/double/a", /^gone: too many matches: 2 items .*id/],
     ["no such field", "agents/lal/none", /^gone: .*no field or file "none"/],
@@ -187,12 +187,61 @@ describe("one look", () => {
     expect(["agents/lal/a", "agents/data/a", "closed/x/a"].map(known)).toEqual([
       "1",
       "unavailable: no JSON",
-      "gone: vault not in scope",
+      "unavailable: vault not in scope",
     ]);
     expect(resolver.status.state).toBe("ready");
     onepassword.fail();
     await clock.pass(60_000);
     expect(["agents/data/a", "closed/x/a"].map(known)).toEqual(["2", "3"]);
+  });
+
+  it("an item that gets no answer keeps back none of the others', is named, and is had when it comes back", async () => {
+    const names = Array.from({ length: 12 }, (_, i) => `n${i}`);
+    for (const name of names) onepassword.put("agents", name, { a: name });
+    onepassword.before = (call) =>
+      call === "item v-agents/i1"
+        ? new BackendError("unreachable", "item i1 failed on Connect's side (500)")
+        : undefined;
+    await unlock(...names.map((name) => `agents/${name}/a`));
+    expect(names.slice(1).map((name) => known(`agents/${name}/a`))).toEqual(names.slice(1));
+    expect(resolver.status).toMatchObject({
+      state: "unreachable",
+      reason: "item i1 failed on Connect's side (500)",
+    });
+    // Later, too: what changed is not behind it.
+    onepassword.put("agents", "n11", { a: "new" });
+    await clock.pass(5_000);
+    expect(known("agents/n11/a")).toBe("new");
+    onepassword.fail();
+    await clock.pass(10_000);
+    expect([resolver.status.state, known("agents/n0/a")]).toEqual(["ready", "n0"]);
+  });
+
+  it("where no item gets an answer, only a few are asked for", async () => {
+    const names = Array.from({ length: 40 }, (_, i) => `n${i}`);
+    for (const name of names) onepassword.put("agents", name, { a: name });
+    onepassword.before = (call) =>
+      call.startsWith("item ") ? new BackendError("unreachable", "no answer") : undefined;
+    await unlock(...names.map((name) => `agents/${name}/a`));
+    expect(resolver.status.state).toBe("unreachable");
+    expect(calls().filter((call) => call.startsWith("item ")).length).toBeLessThan(9);
+  });
+
+  it("an item or file that is listed and cannot be had is asked for again at the next look, without a new version", async () => {
+    onepassword.put("agents", "lal", { a: "1" });
+    onepassword.put("agents", "data", {});
+    const [, data] = onepassword.vault("agents").items;
+    data?.files.push({ id: "f1", name: "key", content: Buffer.from("2") });
+    onepassword.before = (call) =>
+      /^(item v-agents.i1|file )/.test(call) ? new BackendError("not-found", "404") : undefined;
+    await unlock("agents/lal/a", "agents/data/key");
+    expect(["agents/lal/a", "agents/data/key"].map(known)).toEqual(["gone: 404", "gone: 404"]);
+    onepassword.fail();
+    await clock.pass(60_000);
+    expect(["agents/lal/a", "agents/data/key"].map(known)).toEqual(["1", "2"]);
+    calls();
+    await clock.pass(60_000);
+    expect(calls().filter((call) => /^(item|file) /.test(call))).toEqual([]);
   });
 
   it("an answer that does not come is given up after 30 s, also where the back end does not listen to the signal", async () => {

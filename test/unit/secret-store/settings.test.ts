@@ -64,4 +64,26 @@ describe("alerts", () => {
     watch.outcomes(wrong);
     expect(heard[1]).toBe("lal: S0 (op://a/b/c): gone");
   });
+
+  it("of templates with hundreds of references are lines that the admin bridge takes: a longer one would end its stream for good", () => {
+    const clock = new FakeClock();
+    const alerts = new Alerts(() => clock.now());
+    const watch = new Watch(alerts, clock);
+    const many = Array.from({ length: 400 }, (_, i) => `op://agents/lal/field-${i}`);
+    watch.outcomes(
+      Array.from({ length: 10 }, (_, i) => ({
+        agent: "lal",
+        name: `configFiles.c${i}.json`,
+        reference: many.join(", "),
+        state: "missing" as const,
+        reason: many.map((one) => `${one}: the vault "agents" has no item "lal"`).join("; "),
+        wrong: true,
+      })),
+    );
+    const heard: string[] = [];
+    alerts.subscribe((alert) => heard.push(JSON.stringify(alert)));
+    expect(heard.map((line) => line.length <= 16 * 1024)).toEqual([true]);
+    for (let i = 0; i < 10; i++)
+      expect(heard[0]).toMatch(new RegExp(`configFiles.c${i}.json .*has no item`));
+  });
 });

@@ -56,7 +56,10 @@ describe("a declaration", () => {
     ],
     [{ program: { acp: [], command: [] } }, /^program: must be \{ acp/],
     [{ egress: ["https://example.com"] }, /^egress\[0\]: must be a host/],
-    [{ secrets: { token: "env:A" } }, "secrets.token: must be a name like API_TOKEN"],
+    [
+      { secrets: { token: "env:A" } },
+      "secrets.token: must be a name like API_TOKEN that the program's environment has no other use for",
+    ],
     [{ secrets: { TOKEN: "op://v" } }, /^secrets\.TOKEN: "op:\/\/v"/],
     [
       { limits: { ...lal.limits, stopGraceSeconds: 5 } },

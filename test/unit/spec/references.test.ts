@@ -246,6 +246,19 @@ describe("the grammar of references", () => {
       expect(problemOfReference(text)?.length).toBeLessThan(300);
     }
   });
+
+  it("a label full of blanks or braces is refused as fast as any other: every service reads labels", () => {
+    // What looks at each blank once for every other one takes minutes for these.
+    for (const text of [
+      "{{",
+      `{{${" ".repeat(15_000)}`,
+      `{{${" ".repeat(15_000)}x}`,
+      "{{}",
+      "{{}}",
+    ])
+      expect(problemOfReference(text)).toMatch(/^is no secret reference/);
+    expect(isReference(`{{${" ".repeat(7_000)}env:A${" ".repeat(7_000)}}}`)).toBe(true);
+  });
 });
 
 describe("1Password's own validator", () => {

@@ -79,7 +79,16 @@ describe("what a declaration says of secrets", () => {
   });
 
   it.each<[object, string | RegExp]>([
-    [{ secrets: { token: "env:A" } }, "secrets.token: must be a name like API_TOKEN"],
+    ...["PATH", "HTTPS_PROXY", "LD_PRELOAD", "BERTH_AGENT", "NODE_OPTIONS"].map(
+      (name): [object, string] => [
+        { secrets: { [name]: "env:A" } },
+        `secrets.${name}: must be a name like API_TOKEN that the program's environment has no other use for`,
+      ],
+    ),
+    [
+      { secrets: { token: "env:A" } },
+      "secrets.token: must be a name like API_TOKEN that the program's environment has no other use for",
+    ],
     [{ secrets: { A: { from: "env:A", as: "env" } } }, 'secrets.A.as: must be one of "file"'],
     [{ secrets: { A: { as: "file" } } }, "secrets.A.from: is missing"],
     [{ secrets: { A: { from: "env:A", value: "x" } } }, "secrets.A.value: is not known"],
@@ -167,7 +176,6 @@ describe("what a declaration says of secrets", () => {
           A: { from: "env:A", as: "file" },
           A_FILE: "env:B",
           ENDPOINT_MODEL_URL: "env:C",
-          BERTH_CONFIG_DIRECTORY: "env:D",
           ENDPOINT_OTHER_URL: "env:E",
           B_FILE: { from: "env:F", as: "file" },
         },
@@ -179,7 +187,6 @@ describe("what a declaration says of secrets", () => {
         /^secrets\.A_FILE: is the variable in which the program finds the file of secrets\.A;/,
       ),
       expect.stringMatching(/^secrets\.ENDPOINT_MODEL_URL: .*endpoints\.model/),
-      expect.stringMatching(/^secrets\.BERTH_CONFIG_DIRECTORY: .*configFiles/),
     ]));
 });
 
