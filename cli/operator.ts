@@ -85,5 +85,8 @@ export async function rotateBotToken(
   );
   const says = withoutControls(result.exitCode === 0 ? result.stdout : result.stderr).trim();
   if (result.exitCode === 0) return says;
-  throw new CliError(says || `the admin bridge's command ended with exit code ${result.exitCode}`);
+  throw new CliError(
+    says ||
+      `the admin bridge's command ended with exit code ${result.exitCode}, so the old token may still work: run it again`,
+  );
 }

@@ -99,6 +99,9 @@ export const refresh: Command = {
   },
 };
 
+/** A secret by its variable's name, a config file or an endpoint by its place. */
+const rotatedName = /^([A-Z][A-Z0-9_]{0,63}|(configFiles|endpoints)\.[a-z0-9][a-z0-9._-]{0,63})$/;
+
 /** New values for an agent's generated secrets and its bot token. */
 export const rotate: Command = {
   usage: "secrets rotate <agent> [NAME…] [--no-bot]",
@@ -112,6 +115,13 @@ export const rotate: Command = {
     const [agent = "", ...names] = positionals;
     if (!agentNamePattern.test(agent)) {
       throw new CliError(`"${agent}" is no agent's name\nusage: berth ${rotate.usage}`, 2);
+    }
+    // A word that is no name may be a value, and arguments of a command in a container stand in the Engine's events.
+    if (!names.every((name) => rotatedName.test(name))) {
+      throw new CliError(
+        `what follows the agent must be names like HOOK_KEY or configFiles.config.json: berth makes new values itself, and takes none from here\nusage: berth ${rotate.usage}`,
+        2,
+      );
     }
     const { session, engine } = await openLive();
     const { print } = session.console;
@@ -135,7 +145,7 @@ async function tryBotToken(session: Session, engine: EngineClient, agent: string
   try {
     return { isChanged: true, says: await rotateBotToken(session, engine, agent) };
   } catch (error) {
-    return { isChanged: false, says: `bot token: not changed: ${reasonOf(error)}` };
+    return { isChanged: false, says: `bot token: ${reasonOf(error)}` };
   }
 }
 

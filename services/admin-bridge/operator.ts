@@ -61,7 +61,7 @@ export async function serveOperator(options: OperatorParts): Promise<http.Server
     try {
       sendJson(response, 200, await verb(name));
     } catch (error) {
-      const status = error instanceof PlainError ? 400 : 503;
+      const status = error instanceof PlainError ? 400 : error instanceof HalfDone ? 500 : 503;
       sendJson(response, status, { message: reasonOf(error) });
     }
   };
@@ -74,6 +74,9 @@ export async function serveOperator(options: OperatorParts): Promise<http.Server
   await listenUnix(server, options.path, 0o600);
   return server;
 }
+
+/** Something was begun and not ended. It is not asked again by itself: each time would leave one token more. */
+class HalfDone extends Error {}
 
 async function addPerson(
   options: OperatorParts,
@@ -113,7 +116,7 @@ async function rotateTokenOf(options: OperatorParts, name: string): Promise<obje
   } catch (error) {
     const detail = reasonOf(error);
     options.store.audit({ ...about, outcome: "failed", detail });
-    throw new Error(`the old token of ${name} may still work, as this failed: ${detail}`);
+    throw new HalfDone(`the old token of ${name} may still work, as this failed: ${detail}`);
   }
 }
 
@@ -179,7 +182,7 @@ async function ask(
       options.out(words(told));
       return 0;
     }
-    if (status === 400 || Date.now() >= end) {
+    if (status === 400 || status === 500 || Date.now() >= end) {
       options.error(told.message ?? `status ${status}`);
       return 1;
     }

@@ -78,6 +78,8 @@ class Agent {
   #stay: Stay | undefined;
   #move: (() => Promise<void>) | undefined;
   readonly #deliveries: Deliveries;
+  /** What the chat's connection was made with, where the bot's token is ours. */
+  #connectedWith: string | undefined;
 
   constructor(
     context: RunnerContext,
@@ -157,6 +159,7 @@ class Agent {
       socketUrl: this.#mattermostUrl().replace(/^http/, "ws"),
       socketHeaders: async () => {
         const value = await authorization();
+        this.#connectedWith = value;
         return value ? { authorization: value } : {};
       },
     });
@@ -193,8 +196,16 @@ class Agent {
         await this.#followDeclaration(signal);
         lookAt = Date.now() + selfEvery;
       }
+      await this.#followToken();
       await this.#followSecrets(signal);
     }
+  }
+
+  /** A server to which the bot's token is nothing any more stays silent on the connection that was made with it. */
+  async #followToken(): Promise<void> {
+    const token = await this.#authorization().catch(() => undefined);
+    if (token === undefined || this.#connectedWith === undefined) return;
+    if (token !== this.#connectedWith) this.#stay?.chat.reconnect("the bot has another token");
   }
 
   async #followDeclaration(signal: AbortSignal): Promise<void> {

@@ -41,6 +41,8 @@ export interface Timing {
   readonly initialize: number;
   readonly pingEvery: number;
   readonly pingPatience: number;
+  /** How often it is noted that nothing was missed. */
+  readonly onlineEvery: number;
   /** First and longest wait between two attempts to connect the WebSocket. */
   readonly reconnectFirst: number;
   readonly reconnectMost: number;
@@ -73,6 +75,7 @@ export const defaultTiming: Timing = {
   initialize: 60_000,
   pingEvery: 30_000,
   pingPatience: 10_000,
+  onlineEvery: 30_000,
   reconnectFirst: 100,
   reconnectMost: 10_000,
   restartFirst: 200,

@@ -22,7 +22,13 @@ export class Door {
   async open(): Promise<void> {
     const server = this.#front.makeServer();
     const before = this.#server;
-    this.#file = await placeSocket(server, this.#path, this.#mode);
+    try {
+      this.#file = await placeSocket(server, this.#path, this.#mode);
+    } catch (error) {
+      // It may listen under the name that it was made with; each further attempt would leave one more of them.
+      server.close();
+      throw error;
+    }
     this.#server = server;
     // Connections of the one before go on; it only stops to listen.
     before?.close();

@@ -77,6 +77,21 @@ describe("a stack whose secrets are in 1Password", () => {
     expect([config.mode, config.uid]).toEqual([0o400, 10100]);
   });
 
+  it("what berth may make up is written to 1Password on request, and never over what is there", async () => {
+    await until("beta's token", async () => (await secrets.states("beta")).TOKEN === "delivered");
+    expect((await secrets.states("beta")).KEY).toBe("missing");
+    expect(await secrets.notes("beta")).toEqual([]);
+    const made = await secrets.berth(["secrets", "create"]);
+    expect([made.code, made.stdout], made.stderr).toEqual([0, "written: beta.KEY\n"]);
+    await delivered("beta");
+    const key = secrets.file("beta", "secrets/KEY").text;
+    expect(key).toMatch(/^[\w-]{43}$/);
+    await secrets.note("beta", "key", has(key));
+    const again = await secrets.berth(["secrets", "create"]);
+    expect(again.stdout).toMatch(/^nothing was written\nleft as it is: beta\.KEY: /);
+    expect(secrets.file("beta", "secrets/KEY").text).toBe(key);
+  });
+
   it("A15, B16: the program has the token by its environment, the file by its path, and neither is in inspect", async () => {
     const [start] = await secrets.notes("alpha");
     expect(start?.names).toContain("TOKEN");
@@ -158,6 +173,11 @@ describe("no value anywhere but with who is to have it", () => {
               ofAgent("beta", "secrets/TOKEN"),
             ],
           },
+          {
+            name: "beta's file, which berth made up",
+            value: secrets.file("beta", "secrets/KEY").text,
+            belongs: [memoryOf(Service.secretStore, "beta"), ofAgent("beta", "secrets/KEY")],
+          },
         ],
       },
       "alpha",
@@ -219,6 +239,50 @@ describe("rotation", () => {
     expect(secrets.file("alpha", "secrets/KEY").text).toBe("second key");
     await secrets.note("alpha", "key", has("second key"));
     expect(await starts()).toBe(before);
+  });
+
+  it("B13: rotate gives one agent new values and a new bot token, the old token is dead, and no other agent notices", async () => {
+    const { stack } = secrets;
+    const heldBy = (agent: string) =>
+      ["secrets/KEY", "bot-token"].map((path) => secrets.file(agent, path).text.trim());
+    const me = (token: string) =>
+      fetch(`${stack.mattermostUrl}/api/v4/users/me`, {
+        headers: { authorization: `Bearer ${token}` },
+      });
+    const starts = async () =>
+      (await secrets.notes("beta")).filter(({ event }) => event === "start").length;
+    const minted = async (agent: string) =>
+      (await logsOf(stack.container(Service.egressGateway)))
+        .split("\n")
+        .filter((line) => line.includes('"event":"token"') && line.includes(`"agent":"${agent}"`));
+    const [key = "", token = ""] = heldBy("beta");
+    expect((await me(token)).status).toBe(200);
+    const lives = await Promise.all(["alpha", "beta"].map((agent) => secrets.life(agent)));
+    const [notes, started, before] = [
+      await secrets.notes("alpha"),
+      await starts(),
+      await minted("alpha"),
+    ];
+    const { code, stdout, stderr } = await secrets.berth(["secrets", "rotate", "beta"]);
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(/^KEY: has a new value$/m);
+    expect(stdout).toMatch(/^not changed: TOKEN: /m);
+    const [nextKey = "", nextToken = ""] = heldBy("beta");
+    expect(nextKey).not.toBe(key);
+    await secrets.note("beta", "key", has(nextKey));
+    expect((await me(token)).status).toBe(401);
+    expect(await (await me(nextToken)).json()).toMatchObject({ username: "beta" });
+    const { status, text } = await askEndpoint("beta", "/api/v4/users/me");
+    expect([status, text]).toEqual([200, expect.stringContaining('"username":"beta"')]);
+    expect(await starts()).toBe(started);
+    expect(await secrets.notes("alpha")).toEqual(notes);
+    expect(before.length).toBeGreaterThan(0);
+    expect(await minted("alpha")).toEqual(before);
+    expect(await Promise.all(["alpha", "beta"].map((agent) => secrets.life(agent)))).toEqual(lives);
+    const places: Record<string, string> = { stdout, stderr };
+    for (const part of [...Object.values(Service), "alpha", "beta"])
+      places[`logs ${part}`] = await logsOf(stack.container(part));
+    expect(leaks(places, [key, nextKey, token, nextToken])).toEqual([]);
   });
 
   it("checks every reference and shows no value", async () => {
@@ -326,6 +390,33 @@ describe("what happens when something is away", () => {
     await control("token", { token: values.connectToken });
     await secrets.berth(["secrets", "unlock", "--from-stdin"], values.connectToken);
     await unlocked();
+  });
+
+  it("1Password limits the requests: agents run on, the status says so, and nothing is asked until the pause is over", async () => {
+    const { control } = secrets.world.connect;
+    const lives = await Promise.all(["alpha", "beta"].map((agent) => secrets.life(agent)));
+    await control("behaviour", { limit: { after: 0, retryAfter: 9 } });
+    await secrets.berth(["secrets", "refresh"]);
+    const { state, reason, since, nextRead = "" } = await secrets.status();
+    expect([state, reason]).toEqual(["limited", expect.stringMatching(/request|limit/i)]);
+    // As long as the answer asked for, and not the store's own first pause.
+    expect(Date.parse(nextRead) - Date.parse(since)).toBeGreaterThan(8_000);
+    // From now on it would answer again.
+    await control("behaviour", {});
+    await secrets.putItems({ alphaToken: "second-token", alphaKey: "fourth key" });
+    await control("forget");
+    const askedEarly: number[] = [];
+    expect(Object.values(await secrets.states("alpha"))).not.toContain("missing");
+    expect((await askEndpoint("alpha", "/endpoints/model/chat")).status).toBe(200);
+    await until("the end of the pause", async () => {
+      const { count } = await control("requests");
+      if (Date.now() < Date.parse(nextRead)) askedEarly.push(count);
+      return count > 0;
+    });
+    expect(new Set(askedEarly)).toEqual(new Set([0]));
+    await unlocked();
+    await secrets.note("alpha", "key", has("fourth key"));
+    expect(await Promise.all(["alpha", "beta"].map((agent) => secrets.life(agent)))).toEqual(lives);
   });
 
   it("the host reboots while 1Password is away: agents wait and say why, and go on by themselves", async () => {

@@ -61,12 +61,17 @@ export class Chat {
     return this.#conversations.running;
   }
 
+  /** Connects anew at once and reads what was missed; what runs goes on. */
+  reconnect(why: string): void {
+    this.#socket.reconnect(why);
+  }
+
   /** Connects and reads what was missed, beside each other; goes on until {@link stop}. */
   async run(): Promise<void> {
     this.#readMissed();
     const online = setInterval(() => {
       this.#noteOnline();
-    }, 30_000);
+    }, this.#options.timing.onlineEvery);
     await this.#socket.run(this.#ending.signal);
     clearInterval(online);
   }
@@ -85,10 +90,11 @@ export class Chat {
       .then(() => this.#noteOnline());
   }
 
-  /** Remembers that nothing was missed until now. */
+  /** Remembers until when nothing was missed: a connection may have gone silent since the server was last heard. */
   #noteOnline(): void {
     if (this.#closed) return;
-    if (this.#socket.connected && !this.#catchUp.behind) this.#options.state.online(Date.now());
+    const { connected, aliveAt } = this.#socket;
+    if (connected && !this.#catchUp.behind) this.#options.state.online(aliveAt);
   }
 
   #event(frame: Frame): void {

@@ -29,6 +29,8 @@ export class EventSocket {
   #connectionId = "";
   #expected = 0;
   #connected = false;
+  #aliveAt = 0;
+  #end: ((reason: string) => void) | undefined;
 
   constructor(options: EventSocketOptions) {
     this.#options = options;
@@ -37,6 +39,17 @@ export class EventSocket {
   /** The server has answered on this connection and has not failed since. */
   get connected(): boolean {
     return this.#connected;
+  }
+
+  /** When the server was last heard on a connection by which it knows us: nothing was missed until then. Wall clock, in ms. */
+  get aliveAt(): number {
+    return this.#aliveAt;
+  }
+
+  /** Connects anew at once, as somebody whom the server does not know yet: all that was missed is read. */
+  reconnect(why: string): void {
+    this.#forget();
+    this.#end?.(why);
   }
 
   /** Stays connected until the signal aborts. */
@@ -90,6 +103,7 @@ export class EventSocket {
       const end = (reason: string) => {
         if (ended) return;
         ended = true;
+        this.#end = undefined;
         clearTimeout(patience);
         clearInterval(ticker);
         signal.removeEventListener("abort", stop);
@@ -100,6 +114,7 @@ export class EventSocket {
         }
         resolve(reason);
       };
+      this.#end = end;
       function ping(): void {
         if (socket.readyState !== 1) return;
         clearTimeout(patience);
@@ -109,6 +124,7 @@ export class EventSocket {
       }
       const alive = () => {
         clearTimeout(patience);
+        this.#aliveAt = Date.now();
         if (this.#connected) return;
         this.#connected = true;
         onAlive();
@@ -126,8 +142,7 @@ export class EventSocket {
           if (frame.status === "OK" && frame.seq_reply === unanswered) return alive();
           if (frame.status === "FAIL") {
             // Any reply looks like a pong; this one says that the server no longer knows our token.
-            this.#connectionId = "";
-            this.#expected = 0;
+            this.#forget();
             return end(`refused: ${frame.error?.id ?? "no reason"}`);
           }
           return;
@@ -152,5 +167,11 @@ export class EventSocket {
         onEvent(frame);
       };
     });
+  }
+
+  /** The next connection takes up none before it. */
+  #forget(): void {
+    this.#connectionId = "";
+    this.#expected = 0;
   }
 }

@@ -152,7 +152,7 @@ export class AcpProgram {
       this.#up({ connection, child, sessions: new Set() });
     } catch (error) {
       // The pipes of a program that ended break a moment before its exit is known, and that says more.
-      if (!(await within(500, child.exited, undefined))) problem = reasonOf(error);
+      if (!(await within(500, child.exited, undefined))) problem = this.#redact(reasonOf(error));
       child.signal("SIGKILL");
     }
     const exit = await child.exited;

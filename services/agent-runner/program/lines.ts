@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 
 /** Longest line that is kept whole; the rest of a longer one is dropped. In characters. */
-const maxLine = 8_000;
+export const maxLine = 8_000;
 
 /** Calls `onLine` for every line of a stream, without its end. @returns when the stream has ended */
 export function readLines(stream: Readable, onLine: (line: string) => void): Promise<void> {

@@ -2,6 +2,7 @@ import type { Json } from "../../../spec/canonical.ts";
 import type { Declaration } from "../../../spec/declaration.ts";
 import { fillText, leavesOf, referencesInText } from "../../../spec/json-template.ts";
 import type { Delivered } from "./delivered.ts";
+import { maxLine } from "./lines.ts";
 
 /** Shorter texts are no secrets, and blotting them out would make the log unreadable. */
 const shortest = 4;
@@ -40,11 +41,25 @@ export class Redaction {
     this.#ordered = [...this.#names].sort(([a], [b]) => b.length - a.length);
   }
 
-  /** The text with every known value replaced by its name. */
-  clean(text: string): string {
-    let clean = text;
+  /** The line with every known value replaced by its name, and without one that begins where a long line was cut off. */
+  clean(line: string): string {
+    let clean = line.length < maxLine ? line : line.slice(0, this.#begun(line));
     for (const [form, name] of this.#ordered) clean = clean.replaceAll(form, `[${name}]`);
     return clean;
+  }
+
+  /** Where a known value begins of which the text has no more than the beginning; its length where there is none. */
+  #begun(text: string): number {
+    let begun = text.length;
+    for (const [form] of this.#ordered) {
+      const first = form.slice(0, shortest);
+      let at = text.indexOf(first, Math.max(0, text.length - form.length + 1));
+      while (at >= 0 && at < begun) {
+        if (form.startsWith(text.slice(at))) begun = at;
+        else at = text.indexOf(first, at + 1);
+      }
+    }
+    return begun;
   }
 
   #add(name: string, value: string): void {

@@ -19,15 +19,18 @@ export type AskStore = (agent: string, name: string, declared: Endpoint) => Prom
 
 /** Longest text of the store's that goes on to an agent. */
 const maxMessage = 500;
+/** Questions at a time, of all agents: the store closes connections beyond 64 of them unread. */
+const maxAsked = 32;
 
 /**
  * Asks the secret store on its socket. An answer for another URL or with other headers than declared is none: store
  * and gateway hear of a changed declaration one after the other, and no value may go where it was not meant to.
  */
 export function secretStore(server: Server, timeoutMs: number): AskStore {
+  const inTurn = turns(maxAsked, timeoutMs);
   return async (agent, name, declared) => {
     const path = `/endpoints/${agent}/${name}`;
-    const { status, text } = await request(server, { path, timeoutMs });
+    const { status, text } = await inTurn(() => request(server, { path, timeoutMs }));
     if (status === 404 || status === 503)
       return { kind: status === 404 ? "unknown" : "unavailable", message: messageIn(text) };
     if (status !== 200) throw new Error(`the secret store answered ${status}`);
@@ -48,6 +51,37 @@ export function secretStore(server: Server, timeoutMs: number): AskStore {
     }
     const values = Object.fromEntries(names.map((key) => [key, String(given[key])]));
     return { kind: "value", injected: new Redacted(values, `headers of endpoint ${name}`) };
+  };
+}
+
+/** Lets so many acts run at a time; another one waits for its turn, and fails where that does not come in time. */
+function turns(most: number, waitMs: number): <T>(act: () => Promise<T>) => Promise<T> {
+  let free = most;
+  const waiting = new Set<() => void>();
+  const turn = () =>
+    new Promise<void>((resolve, reject) => {
+      const go = () => {
+        clearTimeout(timer);
+        waiting.delete(go);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        waiting.delete(go);
+        reject(new Error("too many questions wait for the secret store"));
+      }, waitMs);
+      waiting.add(go);
+    });
+  return async (act) => {
+    if (free > 0) free -= 1;
+    else await turn();
+    try {
+      return await act();
+    } finally {
+      // Whoever waits longest takes the place over.
+      const [next] = waiting;
+      if (next) next();
+      else free += 1;
+    }
   };
 }
 

@@ -79,11 +79,13 @@ export const template = `{
 }
 `;
 
+/** Source of the second one: it holds its own bot token, and a file whose value berth makes up. */
 function betaSource(fields = ""): string {
   return agentSource(
     "beta",
     `${command}
-  secrets: { TOKEN: "op://agents/beta/token" },${fields}`,
+  network: "mattermost",
+  secrets: { TOKEN: "op://agents/beta/token", KEY: { from: "op://agents/beta/key", as: "file", generate: 32 } },${fields}`,
   ).replace(/\n {2}program: .*\n {2}activation: .*/, "");
 }
 
@@ -146,24 +148,29 @@ export class SecretStack {
     writeFleet(this.stack, Object.fromEntries(agents.map((name) => [name, sources[name]])));
   }
 
-  /** Gives the items their values; `changes` wins. */
+  /** Gives the items their values; `changes` wins. An item of which nothing changes is left alone. */
   async putItems(changes: Partial<Record<keyof typeof values, string>> = {}): Promise<void> {
     const v = { ...values, ...changes };
     const { control } = this.world.connect;
-    await control("item", {
-      vault: "agents",
-      title: "alpha",
-      fields: [
-        { label: "token", type: "CONCEALED", value: v.alphaToken },
-        { label: "model", type: "CONCEALED", value: v.alphaModel },
-        { label: "signing", section: "keys", type: "CONCEALED", value: v.alphaKey },
-      ],
-    });
-    await control("item", {
-      vault: "agents",
-      title: "beta",
-      fields: [{ label: "token", type: "CONCEALED", value: v.betaToken }],
-    });
+    const changed = Object.keys(changes);
+    const isMeant = (agent: string) =>
+      changed.length === 0 || changed.some((name) => name.startsWith(agent));
+    if (isMeant("alpha"))
+      await control("item", {
+        vault: "agents",
+        title: "alpha",
+        fields: [
+          { label: "token", type: "CONCEALED", value: v.alphaToken },
+          { label: "model", type: "CONCEALED", value: v.alphaModel },
+          { label: "signing", section: "keys", type: "CONCEALED", value: v.alphaKey },
+        ],
+      });
+    if (isMeant("beta"))
+      await control("item", {
+        vault: "agents",
+        title: "beta",
+        fields: [{ label: "token", type: "CONCEALED", value: v.betaToken }],
+      });
   }
 
   /** The real `berth` command on this stack. */
@@ -282,7 +289,9 @@ export class SecretStack {
 /** What `berth secrets status --json` gives. */
 export interface StoreStatus {
   readonly state: string;
+  readonly since: string;
   readonly reason?: string;
+  readonly nextRead?: string;
   readonly requests: number;
   readonly secrets: readonly {
     readonly agent: string;

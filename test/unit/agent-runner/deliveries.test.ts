@@ -1,7 +1,9 @@
+import { PassThrough } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { startsAlike } from "../../../services/agent-runner/program/deliveries.ts";
 import { programEnvironment } from "../../../services/agent-runner/program/environment.ts";
+import { maxLine, readLines } from "../../../services/agent-runner/program/lines.ts";
 import { Redaction } from "../../../services/agent-runner/program/redaction.ts";
 import type { Declaration } from "../../../spec/declaration.ts";
 import { declare } from "./support/agent.ts";
@@ -119,6 +121,21 @@ describe("redaction", () => {
         expect(clean.replaceAll(/\[[XY]\]/g, "·")).not.toContain(one);
       }),
     );
+  });
+
+  it("leaves no beginning of a value where a long line is cut off", async () => {
+    const value = "begin-of-a-long-value";
+    const redaction = new Redaction();
+    redaction.learn({}, { ...none, env: { X: value, Y: "begin-another" } });
+    for (let part = 0; part <= value.length; part++) {
+      const stream = new PassThrough();
+      const lines: string[] = [];
+      const read = readLines(stream, (line) => lines.push(redaction.clean(line)));
+      stream.end(`${"x".repeat(maxLine - part)}${value} and more\n`);
+      await read;
+      expect(lines).toHaveLength(1);
+      expect(lines[0]).toMatch(/^x+(\[X\]|b?e?g?)$/);
+    }
   });
 
   it("forgets the oldest of very many", () => {

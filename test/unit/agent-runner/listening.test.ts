@@ -256,6 +256,18 @@ describe("missed messages", () => {
     await bench.answered(missed.id, "can you hear me");
     expect(bench.server.answers(missed.id)).toHaveLength(1);
   });
+
+  it("of a deaf socket are found in a channel that was never seen before, too", async () => {
+    await using bench = new Bench();
+    await bench.start({ timing: { pingEvery: 3_500, onlineEvery: 20 } });
+    await bench.greeted();
+    await until("online", () => bench.server.open === 1);
+    bench.server.deaf = true;
+    bench.server.say("bob", "are you there", { channel: bench.server.directWith("bob") });
+    await until("noticed", () => bench.log.includes("not_authenticated"));
+    bench.server.deaf = false;
+    await bench.answered("", "“are you there”");
+  });
 });
 
 describe("the connection", () => {
@@ -284,9 +296,11 @@ describe("the connection", () => {
     await until("online", () => bench.server.open === 1);
     expect([...bench.server.authorizations]).toEqual(["Bearer first-token"]);
     await writeFile(`${token}.new`, "second-token\n");
-    await rename(`${token}.new`, token); // whole at once, as the gateway replaces it
-    bench.server.dropSockets();
+    // The server says nothing more on the connection that was made with the old one.
+    bench.server.muted = true;
     const post = bench.server.say("alice", "@data hello");
+    await rename(`${token}.new`, token); // whole at once, as the gateway replaces it
+    await until("connected anew", () => bench.server.connections === 2);
     await bench.answered(post.id, "“hello”");
     expect([...bench.server.authorizations]).toEqual(["Bearer first-token", "Bearer second-token"]);
     expect(bench.log).not.toContain("-token");

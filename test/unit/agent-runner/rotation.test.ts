@@ -185,6 +185,27 @@ describe("a secret as a file", () => {
   });
 });
 
+describe("a program that names its secret when it fails", () => {
+  it("B16: is quoted in the log and the chat without it", async () => {
+    // It answers the first request of the protocol with an error.
+    const script = `process.stdin.once("data", (line) => console.log(JSON.stringify({ jsonrpc: "2.0", id: JSON.parse(line).id,
+      error: { code: -32000, message: "who is " + process.env.API_TOKEN + "?" } })))`;
+    await using bench = new Bench(
+      declare({
+        secrets: { API_TOKEN: "env:API_TOKEN" },
+        program: { acp: [process.execPath, "-e", script] },
+      }),
+    );
+    const store = await storeFor(bench);
+    await store.push({ API_TOKEN: "first-value" });
+    await bench.start();
+    const post = bench.server.say("alice", "@data hello");
+    await bench.answered(post.id, "who is [API_TOKEN]?");
+    expect(bench.log).toContain("who is [API_TOKEN]?");
+    expect(bench.log).not.toContain("first-value");
+  });
+});
+
 describe("a config file", () => {
   const configFiles = {
     "config.json": { template: { url: "https://x.example", bot: { token: "{{ env:BOT }}" } } },

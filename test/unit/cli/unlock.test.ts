@@ -272,6 +272,17 @@ describe("watching", () => {
     await until("unlocked", () => tokens.length === 2);
   });
 
+  it("a store that starts again and again is unlocked after longer and longer waits: each time costs requests", async () => {
+    void watch();
+    for (let count = 1; count <= 8; count++) {
+      await until(`${count} times`, () => tokens.length === count);
+      restart();
+    }
+    await until("unlocked", () => tokens.length === 9);
+    expect(waited).toEqual([1_000, 2_000, 4_000, 8_000, 16_000]);
+    expect(said.join()).toMatch(/started 8 times.*berth logs secret-store/);
+  });
+
   it("an Engine that goes away is waited for, and the store that starts with it is unlocked", async () => {
     void watch();
     await until("unlocked", () => tokens.length === 1);

@@ -1,11 +1,17 @@
 import { once } from "node:events";
-import type http from "node:http";
+import { mkdtemp, rm } from "node:fs/promises";
+import http from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { sendJson } from "../../../services/common/http.ts";
 import { createLog } from "../../../services/common/log.ts";
 import { Redacted } from "../../../services/common/redacted.ts";
 import { Injection } from "../../../services/egress-gateway/endpoints/injection.ts";
-import type { StoreAnswer } from "../../../services/egress-gateway/endpoints/store.ts";
+import { type StoreAnswer, secretStore } from "../../../services/egress-gateway/endpoints/store.ts";
 import { defaultLimits } from "../../../services/egress-gateway/limits.ts";
+import { Alerts } from "../../../services/secret-store/alerts.ts";
+import { serveClients } from "../../../services/secret-store/clients.ts";
 import {
   EndpointScene,
   key,
@@ -16,7 +22,7 @@ import {
   started,
   withModel,
 } from "./endpoints-scene.ts";
-import { call, declaration, until } from "./support.ts";
+import { call, declaration, listen, until } from "./support.ts";
 
 describe("the value", () => {
   it("is asked for once in its fresh time, however many requests come at a time", async () => {
@@ -104,6 +110,43 @@ describe("the value", () => {
       return scene.asked.length > asked;
     });
     expect((await call(socket, { path })).status).toBe(200);
+  });
+
+  it("the real store, when it is slow, is asked by as many agents at once as there are, and none is turned away", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "berth-clients-"));
+    const log = createLog("test", () => {});
+    const { url, headers } = model;
+    const views = {
+      status: () => ({}),
+      alerts: new Alerts(Date.now),
+      endpoint: async () => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return { kind: "value", url, headers, version: "1" } as const;
+      },
+    };
+    const owner = () => process.getuid?.() ?? 0;
+    const end = await serveClients(views, log, { directory, owner });
+    try {
+      const ask = secretStore({ socketPath: join(directory, "egress-gateway/store.sock") }, 10_000);
+      const agents = Array.from({ length: 200 }, (_, i) => `agent-${i}`);
+      const answers = await Promise.all(agents.map((agent) => ask(agent, "model", model)));
+      expect(new Set(answers.map(({ kind }) => kind))).toEqual(new Set(["value"]));
+    } finally {
+      end();
+      await rm(directory, { recursive: true });
+    }
+  });
+
+  it("a question that does not get its turn in time fails like one that gets no answer, and the turns come back", async () => {
+    const silent = http.createServer();
+    await using server = await listen(silent);
+    const ask = secretStore({ host: "127.0.0.1", port: server.port }, 200);
+    const all = await Promise.allSettled(
+      Array.from({ length: 100 }, () => ask("lal", "model", model)),
+    );
+    expect(new Set(all.map(({ status }) => status))).toEqual(new Set(["rejected"]));
+    silent.on("request", (_, response) => sendJson(response, 200, { ...model, version: "1" }));
+    expect(await ask("lal", "model", model)).toMatchObject({ kind: "value" });
   });
 
   it("one that was dropped is given to nobody, whatever the store says later", async () => {

@@ -3,8 +3,9 @@ import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createLog } from "../../../services/common/log.ts";
+import { Front } from "../../../services/egress-gateway/front.ts";
 import { defaultLimits, type Limits } from "../../../services/egress-gateway/limits.ts";
 import { readSettings } from "../../../services/egress-gateway/settings.ts";
 import { StoreWay } from "../../../services/egress-gateway/store-way.ts";
@@ -162,8 +163,14 @@ describe("the secret store's own way out", () => {
     });
     await mkdir(scene.socket, { recursive: true });
     await writeFile(join(scene.socket, "in-the-way"), "");
+    const made = vi.spyOn(Front.prototype, "makeServer");
     await scene.way.open();
     await expect(scene.way.health()).rejects.toThrow(/^secret-store: /);
+    await until("more attempts", () => made.mock.results.length > 3);
+    // No more than the attempt that runs.
+    const listening = made.mock.results.filter(({ value }) => (value as http.Server).listening);
+    expect(listening.length).toBeLessThan(2);
+    made.mockRestore();
     await rm(scene.socket, { recursive: true });
     await until("health", () =>
       scene.way.health().then(
