@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import http from "node:http";
 import type { Socket } from "node:net";
 import { join } from "node:path";
@@ -49,17 +50,20 @@ export async function serveClients(
     [Service.egressGateway, 0, endpointRoute(views)],
     [Service.adminBridge, Uid.mattermost, reportRoutes(views)],
   ];
-  const servers: http.Server[] = [];
+  const servers: { readonly server: http.Server; readonly path: string }[] = [];
   const file = Path.storeSocket.slice(Path.storeRun.length);
   for (const [client, uid, route] of clients) {
     const server = makeServer(route, (reason) => log.warn("request-failed", { client, reason }));
-    await placeSocket(server, join(directory, client, file), options.owner?.(client) ?? uid);
-    servers.push(server);
+    const path = join(directory, client, file);
+    await placeSocket(server, path, options.owner?.(client) ?? uid);
+    servers.push({ server, path });
   }
   return () => {
-    for (const server of servers) {
+    for (const { server, path } of servers) {
       server.close();
       server.closeAllConnections();
+      // Node takes a socket away by the name that it was made under, and these were moved.
+      rmSync(path, { force: true });
     }
   };
 }

@@ -154,12 +154,15 @@ describe("what `pulumi up` made, asked of the Engine", () => {
     expect(hostPaths.sort()).toEqual(
       [
         ...agents.map((agent) => `${agent} ${run}/agents/${agent} ro`),
+        `admin-bridge ${run}/store/admin-bridge ro`,
         `docker-socket-proxy ${run}/proxy`,
         `docker-socket-proxy ${socket}`,
         `egress-gateway ${run}/agents`,
         `egress-gateway ${run}/proxy/egress-gateway ro`,
+        `egress-gateway ${run}/store/egress-gateway ro`,
         `secret-store ${run}/agents`,
         `secret-store ${run}/secret-store`,
+        `secret-store ${run}/store`,
         `secret-store ${run}/proxy/secret-store ro`,
         `secret-store /run/berth/${stack.name}-secret-files ro`,
       ].sort(),

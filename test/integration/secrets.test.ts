@@ -175,6 +175,7 @@ describe("no secret value in a file but its consumer's own", () => {
   it("A15, B20: of the host's directory of sockets and secrets, in the agent's own files alone", async () => {
     const { known } = await clean(sweep.hostFiles());
     expect(known).toEqual([
+      `the agent's secret in host ${host}/agents/scout/config/config.json`,
       `the agent's secret in host ${host}/agents/scout/secrets/CANARY`,
       `the bot's token in host ${host}/agents/scout/bot-token`,
     ]);

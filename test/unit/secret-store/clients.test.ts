@@ -108,6 +108,13 @@ describe("the gateway's socket", () => {
     ]);
   });
 
+  it("leaves no socket behind when it ends", async () => {
+    await serve();
+    end?.();
+    for (const client of [gateway, bridge])
+      await expect(lstat(socket(client)), client).rejects.toThrow("ENOENT");
+  });
+
   it("after a start it says that it knows nothing yet, so that the gateway keeps what it holds", async () => {
     running = await rig.start({ onepassword: true });
     await serve();
