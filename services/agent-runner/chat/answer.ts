@@ -96,10 +96,11 @@ export class Answer {
       await pause(this.#nextAt - Date.now(), this.#hurry.signal);
       this.#dirty = false;
       const before = this.#posts.length;
+      const isLast = this.#finished;
       try {
         await this.#reconcile();
       } catch (error) {
-        this.#failed(error);
+        this.#failed(error, isLast);
       }
       const { firstEdit, editEvery } = this.#options.timing;
       this.#nextAt = Date.now() + (before === 0 ? firstEdit : editEvery);
@@ -127,10 +128,11 @@ export class Answer {
     }
   }
 
-  #failed(error: unknown): void {
+  /** @param isLast it was tried as the last one: the answer may have been finished while an edit in between failed */
+  #failed(error: unknown, isLast: boolean): void {
     const { log, channelId, onRefused } = this.#options;
     const final = (error as { final?: unknown }).final === true;
-    if (!final && !this.#finished) {
+    if (!final && !isLast) {
       this.#dirty = true;
       return;
     }
