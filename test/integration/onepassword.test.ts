@@ -306,7 +306,7 @@ describe("what one agent can do to get another's secret", () => {
   it("B18: no path leads there: not guessed, not by a symlink, not by a reference of its own writing", async () => {
     const { output } = await asAlpha(`
       const fs = require("node:fs");
-      const paths = ["/run/berth/agents/beta/secrets/TOKEN", "/run/berth/../beta/secrets/TOKEN", "/proc/1/root/run/berth/agents/beta/secrets/TOKEN"];
+      const paths = ["/run/berth/agents/beta/secrets/TOKEN", "/run/berth/../beta/secrets/TOKEN", "/proc/1/" + "root/run/berth/agents/beta/secrets/TOKEN"];
       fs.writeFileSync("/workspace/config.json.tpl", '{"token":"{{ op://agents/beta/token }}"}');
       try { fs.symlinkSync("/run/berth/agents/beta/secrets", "/workspace/link"); } catch {}
       paths.push("/workspace/link/TOKEN");
