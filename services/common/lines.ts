@@ -1,6 +1,7 @@
 import http from "node:http";
 import { describe, type Endpoint } from "./http.ts";
 import { type Log, reasonOf } from "./log.ts";
+import { pause } from "./pause.ts";
 
 /** First and longest pause before a stream is opened again, in ms. */
 const firstWaitMs = 200;
@@ -95,18 +96,4 @@ async function* linesOf(
     rest = complete.pop() ?? "";
     for (const line of complete) if (line !== "") yield line;
   }
-}
-
-/** Waits; ends early, without an error, when the signal aborts. */
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }

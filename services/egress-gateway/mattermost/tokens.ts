@@ -1,5 +1,6 @@
 import { type Endpoint, request } from "../../common/http.ts";
 import { type Log, reasonOf } from "../../common/log.ts";
+import { pause } from "../../common/pause.ts";
 import { Redacted } from "../../common/redacted.ts";
 import type { Limits } from "../limits.ts";
 
@@ -195,18 +196,4 @@ export class TokenHolder {
     const late = pause(this.#limits.tokenWaitMs, ending.signal).then(() => undefined);
     return Promise.race([fetching, late]).finally(() => ending.abort());
   }
-}
-
-/** Waits; ends early, without an error, when the signal aborts. */
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }
